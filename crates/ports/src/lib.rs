@@ -1,0 +1,11 @@
+//! How frames get in and out: the contract of a port's two halves, the buffers between them, and the
+//! kinds of port. The only crate where `unsafe` stands, all of it in [`sys`].
+//!
+//! Knows nothing of forwarding. A worker asks an [`RxQueue`] for a [`Batch`], lets the bridge decide,
+//! and hands each frame to the [`TxQueue`] of every port that gets it.
+
+pub mod batch;
+pub mod queue;
+
+pub use batch::Batch;
+pub use queue::{Drained, RxQueue, SendError, TxQueue};

@@ -1,0 +1,67 @@
+//! The contract between a port and the worker that drives it: a receive half and a send half, which
+//! may live on different workers.
+//!
+//! Both halves are non-blocking. mio polls edge-triggered, so an [`RxQueue`] that stopped at its budget
+//! says so and must be asked again without waiting for an event.
+
+use std::os::fd::RawFd;
+
+use frame::{Capabilities, Frame};
+
+use crate::Batch;
+
+/// How an [`RxQueue::receive`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Nothing is left: wait for the next readiness event.
+    Empty,
+    /// The batch or the budget is full: ask again before sleeping.
+    More,
+    /// The device's link is down (`ENETDOWN`, `EIO`). It may come back.
+    Down,
+    /// The device is gone (`EBADFD`, `ENODEV`, `ENXIO`): close both halves.
+    Gone,
+}
+
+/// Why an egress did not take a frame. Each is a named drop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// Its queue is full (`EAGAIN`, `ENOBUFS`).
+    Full,
+    /// Longer than the device's MTU lets a packet socket send (`EMSGSIZE`).
+    TooLong,
+    /// The device's link is down (`ENETDOWN`, `EIO`).
+    Down,
+    /// The device is gone (`EBADFD`, `ENODEV`, `ENXIO`).
+    Gone,
+    /// The kernel refused the frame or its offload header (`EINVAL` and all else): the errno.
+    Refused(i32),
+}
+
+/// The receive half of a port.
+pub trait RxQueue: Send {
+    /// The descriptor to poll for readability. Deregister it before this half is dropped.
+    fn fd(&self) -> RawFd;
+
+    /// Appends at most `budget` frames to `batch`, never blocking. A frame that can't be received whole
+    /// is counted in the batch, not appended.
+    fn receive(&mut self, batch: &mut Batch, budget: usize) -> Drained;
+
+    /// Frames that the kernel dropped before we could read them (a packet socket's own losses), since
+    /// the port was opened.
+    fn kernel_drops(&mut self) -> u64 {
+        0
+    }
+}
+
+/// The send half of a port.
+pub trait TxQueue: Send {
+    /// What [`TxQueue::send`] takes unfinished; anything else must be finished first.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Hands one frame to the kernel, at once and never blocking. `Ok` means handed over, not delivered.
+    ///
+    /// # Errors
+    /// Why it was not taken; the frame is lost and the caller counts it.
+    fn send(&mut self, frame: &Frame<'_>) -> Result<(), SendError>;
+}
