@@ -6,6 +6,8 @@
 
 pub mod batch;
 pub mod queue;
+pub mod sys;
+pub mod tap;
 
 pub use batch::Batch;
 pub use queue::{Drained, RxQueue, SendError, TxQueue};
