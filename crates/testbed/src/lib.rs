@@ -1,1 +1,30 @@
-//! testbed
+//! What tests, benches and the demo are built on: network namespaces and the wires between them, virtual
+//! hosts that send and check traffic, QEMU guests, packet capture, and a running `switchd` to put in the
+//! middle. Never shipped.
+//!
+//! Everything here needs root and a Linux machine. Whatever it makes, a namespace, a guest, a process,
+//! is removed when its value is dropped, also when a test panics; what a killed run left behind is
+//! removed when the next one starts. Nothing outside the namespaces made here is touched.
+//!
+//! ```no_run
+//! use testbed::{End, Namespace, veth};
+//! # fn main() -> anyhow::Result<()> {
+//! let (left, right) = (Namespace::new("left")?, Namespace::new("right")?);
+//! veth(End::new(&left, "eth0").address("198.18.0.1/24"), End::new(&right, "eth0").address("198.18.0.2/24"))?;
+//! assert_eq!(testbed::ping(&left, "198.18.0.2", 3)?.lost(), 0);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod command;
+pub mod link;
+pub mod namespace;
+pub mod ping;
+pub mod process;
+pub mod wait;
+
+pub use link::{End, kernel_bridge, veth};
+pub use namespace::Namespace;
+pub use ping::{Ping, ping};
+pub use process::Process;
+pub use wait::wait_until;
