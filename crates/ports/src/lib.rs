@@ -5,7 +5,11 @@
 //! and hands each frame to the [`TxQueue`] of every port that gets it.
 
 pub mod batch;
+pub mod device;
+pub mod links;
+mod netlink;
 pub mod queue;
+pub mod raw;
 pub mod sys;
 pub mod tap;
 

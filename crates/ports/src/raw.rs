@@ -1,0 +1,298 @@
+//! A `raw` port: a packet socket on an interface that exists, be it a NIC, a veth, or a TAP whose
+//! descriptor QEMU holds.
+//!
+//! The socket is ours and pnet only binds it: pnet's receiver loses VLAN tags and cuts long frames.
+//! Every frame comes with an offload header, also where `offload` is off, for without it a frame's
+//! checksum or segment size would be unknown; `offload = false` means that we send finished frames only.
+//!
+//! A packet socket sees copies, before the host's stack and before nft and tc. It stays bound while
+//! the interface is down; when the interface is deleted, it must be opened again.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+use frame::offload::{LONG_HEADER, SHORT_HEADER};
+use frame::{Capabilities, Frame, MacAddr};
+use pnet::datalink::{self, NetworkInterface};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType};
+
+use crate::device::{self, Device, DeviceError};
+use crate::sys::packet;
+use crate::{Batch, Drained, RxQueue, SendError, TxQueue};
+
+/// Receive buffer in bytes; the kernel doubles it for its own bookkeeping. Holds 5 ms at 10 Gb/s.
+const RECEIVE_BUFFER: i32 = 8 << 20;
+
+/// Send buffer in bytes, doubled by the kernel. Small enough that 64 KiB frames fill it (`EAGAIN`)
+/// before they make a queue of many milliseconds in the device, large enough that a queue of 1000
+/// ordinary frames overflows first (`ENOBUFS`).
+const SEND_BUFFER: i32 = 2 << 20;
+
+/// How to open a raw port.
+#[derive(Clone, Debug)]
+pub struct RawOptions {
+    /// Name of the interface.
+    pub device: String,
+    /// Whether unfinished frames may be sent.
+    pub offload: bool,
+    /// The mark that what we send carries (`SO_MARK`), by which rules know it.
+    pub mark: Option<u32>,
+    /// Use the offload header of 10 bytes also where the kernel has the one of 12. For tests.
+    pub short_header: bool,
+}
+
+/// Why a raw port was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The interface is missing or can't be a port.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// We may not.
+    #[error(
+        "{device}: not allowed to open a packet socket: CAP_NET_RAW is missing. \
+         Run as root, or `setcap cap_net_admin,cap_net_raw+ep switchd`"
+    )]
+    Permission {
+        /// The interface.
+        device: String,
+    },
+    /// Anything else.
+    #[error("{device}: {what}: {source}")]
+    System {
+        /// The interface.
+        device: String,
+        /// What was attempted.
+        what: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// An open raw port: its two halves, and what its interface was like when it was opened.
+#[derive(Debug)]
+pub struct RawPort {
+    /// The receive half.
+    pub rx: RawRx,
+    /// The send half.
+    pub tx: RawTx,
+    /// Index of the interface: its identity, which a later one of the same name does not have.
+    pub ifindex: u32,
+    /// The interface's own address.
+    pub mac: MacAddr,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+}
+
+/// Opens a packet socket on an interface, promiscuous, blind to what leaves by it.
+///
+/// # Errors
+/// An [`OpenError`] that names the interface and what to do.
+pub fn open(options: &RawOptions) -> Result<RawPort, OpenError> {
+    let device = device::find(&options.device)?;
+    device.usable()?;
+    let fail = |what| {
+        let device = options.device.clone();
+        move |source: io::Error| match source.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => OpenError::Permission { device },
+            Some(libc::ENODEV | libc::ENXIO) => DeviceError::Missing { device }.into(),
+            _ => OpenError::System { device, what, source },
+        }
+    };
+    let fd = rustix::net::socket_with(
+        AddressFamily::PACKET,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None, // Receives nothing until it is bound.
+    )
+    .map_err(|errno| fail("opening a packet socket")(errno.into()))?;
+    let header = configure(&fd, options).map_err(|(what, source)| fail(what)(source))?;
+    bind(&fd, &device).map_err(fail("binding a packet socket"))?;
+    let fd = Arc::new(fd);
+    Ok(RawPort {
+        rx: RawRx { fd: Arc::clone(&fd), header, down: false, drops: 0 },
+        tx: RawTx { fd, header, capabilities: capabilities(options.offload) },
+        ifindex: device.ifindex,
+        mac: device.mac,
+        mtu: device.mtu,
+    })
+}
+
+/// Sets everything that must be in place before the first frame, and says how long the offload header is.
+fn configure(fd: &OwnedFd, options: &RawOptions) -> Result<usize, (&'static str, io::Error)> {
+    let set = |level, option, value| packet::set_option(fd.as_fd(), level, option, value);
+    let of_packet = |option, value, what| set(libc::SOL_PACKET, option, value).map_err(|error| (what, error));
+    of_packet(libc::PACKET_AUXDATA, 1, "asking for VLAN tags (PACKET_AUXDATA)")?;
+    of_packet(libc::PACKET_IGNORE_OUTGOING, 1, "ignoring outgoing frames (PACKET_IGNORE_OUTGOING)")?;
+    let long = LONG_HEADER as i32;
+    // Linux 6.1 does not know PACKET_VNET_HDR_SZ.
+    let header = if !options.short_header && set(libc::SOL_PACKET, libc::PACKET_VNET_HDR_SZ, long).is_ok() {
+        LONG_HEADER
+    } else {
+        of_packet(libc::PACKET_VNET_HDR, 1, "asking for offload headers (PACKET_VNET_HDR)")?;
+        SHORT_HEADER
+    };
+    for (force, plain, size) in [
+        (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER),
+        (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER),
+    ] {
+        // Without CAP_NET_ADMIN the buffers are as large as net.core.[rw]mem_max allows.
+        if set(libc::SOL_SOCKET, force, size).is_err() {
+            set(libc::SOL_SOCKET, plain, size).map_err(|error| ("setting the buffer sizes", error))?;
+        }
+    }
+    if let Some(mark) = options.mark {
+        set(libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed())
+            .map_err(|error| ("marking what is sent (SO_MARK)", error))?;
+    }
+    Ok(header)
+}
+
+/// Lets pnet bind a duplicate of the socket and make it promiscuous. Both belong to the socket, which
+/// our descriptor keeps open when pnet's halves are dropped.
+fn bind(fd: &OwnedFd, device: &Device) -> io::Result<()> {
+    let interface = NetworkInterface {
+        name: device.name.clone(),
+        description: String::new(),
+        index: device.ifindex,
+        mac: None,
+        ips: Vec::new(),
+        flags: 0,
+    };
+    let duplicate = fd.try_clone()?.into_raw_fd(); // pnet closes it, also when it fails.
+    let config = datalink::Config {
+        socket_fd: Some(duplicate),
+        promiscuous: true,
+        read_buffer_size: 0,
+        write_buffer_size: 0,
+        ..datalink::Config::default()
+    };
+    datalink::channel(&interface, config).map(drop)
+}
+
+fn capabilities(offload: bool) -> Capabilities {
+    let uso = offload && kernel_has_udp_segmentation();
+    Capabilities { checksum: offload, tso4: offload, tso6: offload, tso_ecn: offload, uso }
+}
+
+/// Whether this is Linux 6.2 or later, whose offload header knows `VIRTIO_NET_HDR_GSO_UDP_L4`.
+fn kernel_has_udp_segmentation() -> bool {
+    let name = rustix::system::uname();
+    let mut numbers = name.release().to_str().unwrap_or("").split(['.', '-']).map(str::parse::<u32>);
+    matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= (6, 2))
+}
+
+/// The receive half of a raw port.
+#[derive(Debug)]
+pub struct RawRx {
+    fd: Arc<OwnedFd>,
+    header: usize,
+    /// Whether the last that we heard is that the interface is down.
+    down: bool,
+    drops: u64,
+}
+
+impl RawRx {
+    /// What an errno of `recvmsg` means; `None` where it cost one frame and nothing else.
+    #[cold]
+    fn ended(&mut self, error: &io::Error) -> Option<Drained> {
+        match error.raw_os_error() {
+            Some(libc::EINTR) => Some(Drained::More),
+            // The kernel has no offload header for the frame (SCTP segments and the like) and lost it.
+            Some(libc::EINVAL) => None,
+            Some(libc::ENODEV | libc::ENXIO | libc::EBADFD) => Some(Drained::Gone),
+            // Said once, for both; a socket on a deleted interface is bound to none.
+            _ => {
+                self.down = true;
+                match packet::bound_to(&*self.fd) {
+                    Ok(None) => Some(Drained::Gone),
+                    _ => Some(Drained::Down),
+                }
+            }
+        }
+    }
+
+    /// Nothing is left; where the interface was down before, find out whether it is gone by now.
+    fn emptied(&mut self) -> Drained {
+        if self.down && matches!(packet::bound_to(&*self.fd), Ok(None)) {
+            Drained::Gone
+        } else {
+            Drained::Empty
+        }
+    }
+}
+
+impl RxQueue for RawRx {
+    fn fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    fn receive(&mut self, batch: &mut Batch, budget: usize) -> Drained {
+        for _ in 0..budget {
+            let Some(room) = batch.room() else { return Drained::More };
+            let space = room.len();
+            match packet::receive(self.fd.as_fd(), room) {
+                Ok(received) if received.len <= space => {
+                    batch.push(received.len, self.header, received.tag);
+                    self.down = false;
+                }
+                Ok(_) => batch.count_truncated(),
+                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return self.emptied(),
+                Err(error) => match self.ended(&error) {
+                    Some(drained) => return drained,
+                    None => batch.count_truncated(),
+                },
+            }
+        }
+        Drained::More
+    }
+
+    fn kernel_drops(&mut self) -> u64 {
+        // Reading resets the kernel's counter. Can't fail on a packet socket; if it does, nothing is added.
+        self.drops += u64::from(packet::take_drops(self.fd.as_fd()).unwrap_or(0));
+        self.drops
+    }
+}
+
+/// The send half of a raw port.
+#[derive(Debug)]
+pub struct RawTx {
+    fd: Arc<OwnedFd>,
+    header: usize,
+    capabilities: Capabilities,
+}
+
+impl TxQueue for RawTx {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    #[inline]
+    fn send(&mut self, frame: &Frame<'_>) -> Result<(), SendError> {
+        if let Some(whole) = frame.verbatim(self.header) {
+            return rustix::net::send(&*self.fd, whole, SendFlags::DONTWAIT).map_or_else(refused, |_| Ok(()));
+        }
+        let pieces = frame.pieces();
+        let header = pieces.offload.encode();
+        let header = header.get(..self.header).unwrap_or(&header);
+        let tag = pieces.tag.unwrap_or_default();
+        let tag = if pieces.tag.is_some() { &tag[..] } else { &[] };
+        let slices =
+            [IoSlice::new(header), IoSlice::new(pieces.head), IoSlice::new(tag), IoSlice::new(pieces.rest)];
+        rustix::net::sendmsg(&*self.fd, &slices, &mut SendAncillaryBuffer::default(), SendFlags::DONTWAIT)
+            .map_or_else(refused, |_| Ok(()))
+    }
+}
+
+/// What an errno of `send` means.
+#[cold]
+fn refused(errno: Errno) -> Result<(), SendError> {
+    Err(match errno {
+        Errno::MSGSIZE => SendError::TooLong,
+        Errno::AGAIN | Errno::NOBUFS => SendError::Full,
+        Errno::NETDOWN => SendError::Down,
+        Errno::NXIO | Errno::NODEV | Errno::BADFD => SendError::Gone,
+        other => SendError::Refused(other.raw_os_error()),
+    })
+}
