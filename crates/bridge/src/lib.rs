@@ -1,1 +1,28 @@
-//! bridge
+//! What a switch decides, and nothing else: state, a frame and a time go in, the ports that get the
+//! frame come out. No I/O and no clock; the worker in `switchd` is the only one who sees both this
+//! crate and the ports.
+//!
+//! [`Bridge::forward`] is the switch on one screen: **parse → admit → learn → decide → emit**, in the
+//! order of Linux Bridge (`net/bridge/br_input.c`). What depends only on configuration or link state is
+//! worked out when those change, not per frame.
+//!
+//! Every frame counted in `rx_frames` of its ingress is either `forwarded` or dropped for one
+//! [`DropReason`]; every copy queued for an egress is either sent or dropped for one.
+#![forbid(unsafe_code)]
+
+mod bridge;
+mod counters;
+mod deliveries;
+mod fdb;
+mod moment;
+mod pipeline;
+mod port;
+mod reason;
+
+pub use bridge::{Bridge, BridgeSettings, MAX_FDB, StaticRefused, TooManyPorts};
+pub use counters::PortCounters;
+pub use deliveries::Deliveries;
+pub use fdb::{EntryKind, FdbCounters, FdbEntry};
+pub use moment::{Moment, Span};
+pub use port::{LocalKind, MAX_PORTS, PortId, PortSettings};
+pub use reason::{DropReason, Side};

@@ -1,0 +1,102 @@
+//! What the worker is to send: for each egress port, the frames of this turn in order.
+
+use crate::port::{MAX_PORTS, PortId};
+
+/// Queues of frame indices by egress port. The caller owns it and uses it again every turn; nothing is
+/// allocated after [`Deliveries::new`].
+#[derive(Debug)]
+pub struct Deliveries {
+    max_batch: usize,
+    /// `max_batch` places for each possible port, one port behind the other.
+    queues: Box<[u16]>,
+    /// How many of its places each port uses.
+    lengths: Box<[u16]>,
+    /// Ports with at least one frame, in the order in which they got their first.
+    touched: Vec<PortId>,
+}
+
+impl Deliveries {
+    /// Room for `max_batch` frames (65,535 at most) between two calls of [`Deliveries::clear`].
+    #[must_use]
+    pub fn new(max_batch: usize) -> Self {
+        let max_batch = max_batch.min(usize::from(u16::MAX));
+        Self {
+            max_batch,
+            queues: vec![0; MAX_PORTS * max_batch].into_boxed_slice(),
+            lengths: vec![0; MAX_PORTS].into_boxed_slice(),
+            touched: Vec::with_capacity(MAX_PORTS),
+        }
+    }
+
+    /// Whether there is nothing to send.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.touched.is_empty()
+    }
+
+    /// Each egress port that got frames, with their indices in order of arrival.
+    pub fn iter(&self) -> impl Iterator<Item = (PortId, &[u16])> {
+        self.touched.iter().map(|&port| (port, self.queue(port)))
+    }
+
+    /// The frames of one egress port, in order of arrival.
+    #[must_use]
+    pub fn queue(&self, port: PortId) -> &[u16] {
+        let start = usize::from(port.0) * self.max_batch;
+        let length = self.lengths.get(usize::from(port.0)).map_or(0, |length| usize::from(*length));
+        self.queues.get(start..start + length).unwrap_or_default()
+    }
+
+    /// Forgets all frames; touches only the queues that were used.
+    pub fn clear(&mut self) {
+        for port in self.touched.drain(..) {
+            self.lengths[usize::from(port.0)] = 0;
+        }
+    }
+
+    /// Appends a frame to a port's queue; false if that is full, which takes more than `max_batch` frames
+    /// without a [`Deliveries::clear`].
+    #[inline]
+    pub(crate) fn push(&mut self, port: PortId, index: u16) -> bool {
+        let Some(length) = self.lengths.get_mut(usize::from(port.0)) else { return false };
+        let used = usize::from(*length);
+        if used == self.max_batch {
+            return false;
+        }
+        self.queues[usize::from(port.0) * self.max_batch + used] = index;
+        *length += 1;
+        if used == 0 {
+            self.touched.push(port);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_keep_their_order_and_start_empty_after_clear() {
+        let mut out = Deliveries::new(3);
+        for (port, index) in [(7, 0), (1022, 0), (7, 2)] {
+            assert!(out.push(PortId(port), index));
+        }
+        let all: Vec<_> = out.iter().map(|(port, queue)| (port.0, queue.to_vec())).collect();
+        assert_eq!(all, [(7, vec![0, 2]), (1022, vec![0])]);
+        out.clear();
+        assert!(out.is_empty() && out.queue(PortId(7)).is_empty());
+        assert!(out.push(PortId(7), 1));
+        assert_eq!(out.queue(PortId(7)), [1]);
+    }
+
+    #[test]
+    fn a_full_queue_and_an_impossible_port_take_nothing() {
+        let mut out = Deliveries::new(1);
+        assert!(out.push(PortId(0), 0));
+        assert!(!out.push(PortId(0), 1));
+        assert!(!out.push(PortId(u16::MAX), 0));
+        assert_eq!(out.iter().count(), 1);
+        assert!(out.queue(PortId(u16::MAX)).is_empty());
+    }
+}

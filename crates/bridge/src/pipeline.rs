@@ -1,0 +1,224 @@
+//! What happens to a frame: **parse → admit → learn → decide → emit**. Each stage takes what the one
+//! before made, so the order can't be broken by accident; an `Err` ends the frame and is counted in one
+//! place.
+//!
+//! The order is Linux Bridge's: a bad source is dropped before anything else, then reserved
+//! addresses, then a port without link, and only what is admitted teaches anything
+//! (`br_handle_frame`, `br_handle_frame_finish` in `net/bridge/br_input.c`).
+
+use frame::{Frame, FrameFault, MacAddr};
+
+use crate::bridge::{Bridge, FID};
+use crate::deliveries::Deliveries;
+use crate::fdb::{Key, Learned};
+use crate::moment::Moment;
+use crate::port::PortId;
+use crate::reason::DropReason;
+
+/// 01:80:c2:00:00:01, PAUSE: means nothing beyond the device that receives it.
+const PAUSE: u64 = 0x0180_c200_0001;
+/// 01:80:c2:00:00:0f, the last of the addresses that stay on a link (IEEE 802.1Q table 8-1).
+const LAST_RESERVED: u64 = 0x0180_c200_000f;
+
+/// A frame that may teach and be forwarded.
+struct Admitted<'f> {
+    frame: &'f Frame<'f>,
+    ingress: PortId,
+    destination: MacAddr,
+}
+
+/// A frame whose source is known.
+struct Taught<'f>(Admitted<'f>);
+
+/// A frame and who gets it.
+struct Decided<'f> {
+    frame: &'f Frame<'f>,
+    ingress: PortId,
+    targets: Targets,
+}
+
+enum Targets {
+    One(PortId),
+    /// All ports with link but the ingress.
+    Group,
+    /// Those that also get unicast to unknown stations.
+    Unknown,
+}
+
+impl Bridge {
+    /// Takes one frame through the switch: counts it at `ingress` and queues `index` for every port that
+    /// gets it. `wire_len` is its length in bytes, also where it could not be parsed; `frame` is what
+    /// [`Frame::parse`] said. A frame from a port that does not exist is ignored.
+    ///
+    /// Report each queued copy with [`Bridge::sent`] or [`Bridge::refused`].
+    #[inline]
+    pub fn forward(
+        &mut self,
+        ingress: PortId,
+        index: u16,
+        wire_len: usize,
+        frame: &Result<Frame<'_>, FrameFault>,
+        now: Moment,
+        out: &mut Deliveries,
+    ) {
+        let Some(port) = self.ports.get_mut(ingress) else { return };
+        port.counters.rx_frames += 1;
+        port.counters.rx_bytes += wire_len as u64;
+        let outcome = self.stages(ingress, index, frame, now, out);
+        let Some(port) = self.ports.get_mut(ingress) else { return };
+        match outcome {
+            Ok(()) => port.counters.forwarded += 1,
+            Err(reason) => port.counters.drop(reason, 1),
+        }
+    }
+
+    #[inline]
+    fn stages(
+        &mut self,
+        ingress: PortId,
+        index: u16,
+        frame: &Result<Frame<'_>, FrameFault>,
+        now: Moment,
+        out: &mut Deliveries,
+    ) -> Result<(), DropReason> {
+        let frame = frame.as_ref().map_err(|fault| DropReason::from(*fault))?;
+        let admitted = self.admit(ingress, frame)?;
+        let taught = self.learn(admitted, now);
+        let decided = self.decide(&taught)?;
+        self.emit(&decided, index, out);
+        Ok(())
+    }
+
+    /// Source sanity, addresses that nothing is learned from, link.
+    #[inline]
+    fn admit<'f>(&self, ingress: PortId, frame: &'f Frame<'f>) -> Result<Admitted<'f>, DropReason> {
+        let source = frame.source();
+        if source.is_group() {
+            return Err(DropReason::SourceGroup);
+        }
+        if source.is_zero() {
+            return Err(DropReason::SourceZero);
+        }
+        let destination = frame.destination();
+        if destination.to_u64() == PAUSE {
+            return Err(DropReason::ReservedAddress);
+        }
+        if !self.ports.get(ingress).is_some_and(|port| port.up) {
+            return Err(DropReason::IngressDown);
+        }
+        Ok(Admitted { frame, ingress, destination })
+    }
+
+    /// The source is behind the ingress port.
+    #[inline]
+    fn learn<'f>(&mut self, admitted: Admitted<'f>, now: Moment) -> Taught<'f> {
+        let ingress = admitted.ingress;
+        match self.fdb.learn(Key::new(FID, admitted.frame.source()), ingress, now) {
+            Learned::Here | Learned::Off => {}
+            Learned::Moved => self.count(ingress, |port| port.moved += 1),
+            // The host speaks with its own address through its own port.
+            Learned::Own(owner) if owner.port == ingress && !owner.kernel => {}
+            Learned::Own(_) => self.count(ingress, |port| port.own_source += 1),
+        }
+        Taught(admitted)
+    }
+
+    /// One port, all of them, or nobody.
+    #[inline]
+    fn decide<'f>(&self, Taught(admitted): &Taught<'f>) -> Result<Decided<'f>, DropReason> {
+        let &Admitted { frame, ingress, destination } = admitted;
+        let targets = if destination.is_group() {
+            if (PAUSE..=LAST_RESERVED).contains(&destination.to_u64()) {
+                return Err(DropReason::ReservedAddress);
+            }
+            Targets::Group
+        } else if let Some(found) = self.fdb.lookup(Key::new(FID, destination)) {
+            if found.kernel {
+                return Err(DropReason::ToHost);
+            }
+            if found.port == ingress {
+                return Err(DropReason::SamePort);
+            }
+            if !self.ports.get(found.port).is_some_and(|port| port.up) {
+                return Err(DropReason::EgressDown);
+            }
+            Targets::One(found.port)
+        } else {
+            Targets::Unknown
+        };
+        let decided = Decided { frame, ingress, targets };
+        if self.flooded(&decided.targets).iter().all(|port| *port == ingress)
+            && !matches!(decided.targets, Targets::One(_))
+        {
+            return Err(DropReason::NoEgress);
+        }
+        Ok(decided)
+    }
+
+    /// The ports of a flood, perhaps with the ingress among them.
+    #[inline]
+    fn flooded(&self, targets: &Targets) -> &[PortId] {
+        match targets {
+            Targets::One(_) => &[],
+            Targets::Group => self.ports.group(),
+            Targets::Unknown => self.ports.unknown(),
+        }
+    }
+
+    /// A copy for each target that can carry it.
+    #[inline]
+    fn emit(&mut self, decided: &Decided<'_>, index: u16, out: &mut Deliveries) {
+        let len = longest_segment(decided.frame);
+        if let Targets::One(port) = decided.targets {
+            return self.copy(port, len, index, out);
+        }
+        for place in 0..self.flooded(&decided.targets).len() {
+            let port = self.flooded(&decided.targets)[place];
+            if port != decided.ingress {
+                self.copy(port, len, index, out);
+            }
+        }
+    }
+
+    #[inline]
+    fn copy(&mut self, egress: PortId, len: usize, index: u16, out: &mut Deliveries) {
+        let Some(port) = self.ports.get_mut(egress) else { return };
+        port.counters.copies += 1;
+        if len > port.max_len {
+            port.counters.drop(DropReason::Mtu, 1);
+        } else if !out.push(egress, index) {
+            port.counters.drop(DropReason::TxFull, 1);
+        }
+    }
+
+    #[cold]
+    fn count(&mut self, port: PortId, what: impl FnOnce(&mut crate::PortCounters)) {
+        if let Some(port) = self.ports.get_mut(port) {
+            what(&mut port.counters);
+        }
+    }
+}
+
+/// What an egress MTU judges: the frame without its outer tag, or its longest segment if it is to be cut.
+#[inline]
+fn longest_segment(frame: &Frame<'_>) -> usize {
+    if frame.offload().gso == frame::GsoType::None {
+        return frame.untagged_len();
+    }
+    segment_len(frame)
+}
+
+/// Stands in for `frame::segment_len`.
+fn segment_len(frame: &Frame<'_>) -> usize {
+    let offload = frame.offload();
+    let transport = usize::from(offload.csum_start);
+    let header = match offload.gso {
+        // The data offset, in words, is the upper half of byte 12 of a TCP header.
+        frame::GsoType::Tcp4 | frame::GsoType::Tcp6 => {
+            let word = frame.rest().get((transport + 12).saturating_sub(12)).copied().unwrap_or(0x50);
+            usize::from(word >> 4) * 4
+        }
+        _ => 8,
+    };
+    (transport + header + usize::from(offload.gso_size)).min(frame.untagged_len())
+}
