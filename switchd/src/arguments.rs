@@ -1,0 +1,54 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// A learning Ethernet switch for TAPs and network interfaces. One process is one bridge.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "EXAMPLES:\n  \
+    switchd --config /etc/switchd/switchd.toml\n  \
+    switchd --check --config /etc/switchd/switchd.toml\n  \
+    switchd --tap tap0 --tap tap1 --raw eth0"
+)]
+pub(crate) struct Arguments {
+    /// Read the bridge and its ports from this TOML file
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["tap", "raw", "name"], required_unless_present_any = ["tap", "raw"])]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Check the configuration, say what is wrong, change nothing, and exit
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Add a port that is a TAP: created, or attached to if it exists
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) tap: Vec<String>,
+
+    /// Add a port on an interface that exists: a NIC, a veth, a TAP that a VM holds
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) raw: Vec<String>,
+
+    /// Name of this bridge among several on one host [default: switchd]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// How log lines look
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug, or a filter [default: $RUST_LOG, else info]
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// One line each, in colour on a terminal.
+    Human,
+    /// One JSON object each.
+    Json,
+}

@@ -1,0 +1,184 @@
+//! One port as control sees it: which device it has, or what it waits for. Decides what a link event
+//! means for it; changes nothing itself.
+
+use bridge::PortId;
+use config::{PortConfig, PortKind};
+use frame::MacAddr;
+use ports::links::LinkEvent;
+use ports::tap::TapHandle;
+
+/// A port of the configuration and the device that it has at the moment.
+#[derive(Debug)]
+pub(crate) struct Attachment {
+    pub(crate) id: PortId,
+    pub(crate) config: PortConfig,
+    pub(crate) held: Option<Held>,
+    /// What was logged last while waiting, so that it is said once.
+    pub(crate) complaint: Option<String>,
+}
+
+/// The device that a port has open.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    /// Its identity while it is in this namespace.
+    pub(crate) ifindex: u32,
+    pub(crate) mac: MacAddr,
+    /// In bytes.
+    pub(crate) mtu: u32,
+    /// Switched on, and with carrier.
+    pub(crate) up: bool,
+    /// The host's own stack is kept off it.
+    pub(crate) exclusive: bool,
+    /// Of a `tap` port: its descriptor.
+    pub(crate) tap: Option<TapHandle>,
+    /// The interface end of a TAP was moved into another namespace.
+    pub(crate) moved: bool,
+}
+
+/// What is to be done about a link event.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reaction {
+    /// Nothing.
+    Nothing,
+    /// The port waits for this device: try to open it.
+    Open,
+    /// The device is lost; why.
+    Lose(String),
+    /// The device is another in these respects.
+    Update { up: Option<bool>, mtu: Option<u32>, mac: Option<MacAddr> },
+    /// The interface end is in another namespace now; the port works on.
+    Moved,
+    /// The interface end is back here, as this ifindex.
+    Returned(u32),
+}
+
+impl Attachment {
+    pub(crate) fn new(id: PortId, config: PortConfig) -> Self {
+        Self { id, config, held: None, complaint: None }
+    }
+
+    /// `raw` or `tap`.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.config.kind {
+            PortKind::Tap(_) => "tap",
+            PortKind::Raw(_) => "raw",
+        }
+    }
+
+    /// What `event` means for this port.
+    pub(crate) fn react(&self, event: &LinkEvent) -> Reaction {
+        match (event, &self.held) {
+            (LinkEvent::Link { name, .. }, None) if *name == self.config.device => Reaction::Open,
+            (LinkEvent::Gone { ifindex, .. }, Some(held)) if *ifindex == held.ifindex && !held.moved => {
+                self.gone(held)
+            }
+            (LinkEvent::Link { ifindex, name, .. }, Some(held)) if held.moved => {
+                if *name == self.config.device { Reaction::Returned(*ifindex) } else { Reaction::Nothing }
+            }
+            (LinkEvent::Link { ifindex, .. }, Some(held)) if *ifindex == held.ifindex => {
+                self.changed(held, event)
+            }
+            _ => Reaction::Nothing,
+        }
+    }
+
+    fn gone(&self, held: &Held) -> Reaction {
+        match &held.tap {
+            Some(tap) if !tap.is_gone() => Reaction::Moved,
+            _ => Reaction::Lose("the device is gone".to_owned()),
+        }
+    }
+
+    fn changed(&self, held: &Held, event: &LinkEvent) -> Reaction {
+        let LinkEvent::Link { name, up, running, mac, mtu, master, .. } = event else {
+            return Reaction::Nothing;
+        };
+        if *name != self.config.device && held.tap.is_none() {
+            return Reaction::Lose(format!("the device was renamed to {name}"));
+        }
+        if master.is_some() && held.tap.is_none() {
+            return Reaction::Lose("the device was made a member of a bridge or bond".to_owned());
+        }
+        let up = *up && *running;
+        let update = Reaction::Update {
+            up: (up != held.up).then_some(up),
+            mtu: (*mtu != held.mtu).then_some(*mtu),
+            mac: (*mac != held.mac).then_some(*mac),
+        };
+        match update {
+            Reaction::Update { up: None, mtu: None, mac: None } => Reaction::Nothing,
+            update => update,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use config::RawConfig;
+
+    use super::*;
+
+    fn raw(held: Option<Held>) -> Attachment {
+        let config = PortConfig {
+            name: "uplink".into(),
+            device: "eth7".into(),
+            kind: PortKind::Raw(RawConfig { exclusive: None, offload: true }),
+        };
+        Attachment { held, ..Attachment::new(PortId(1), config) }
+    }
+
+    fn held() -> Held {
+        Held { ifindex: 5, mac: MacAddr::ZERO, mtu: 1500, up: true, exclusive: true, tap: None, moved: false }
+    }
+
+    fn link(ifindex: u32, name: &str) -> LinkEvent {
+        LinkEvent::Link {
+            ifindex,
+            name: name.into(),
+            up: true,
+            running: true,
+            mac: MacAddr::ZERO,
+            mtu: 1500,
+            master: None,
+        }
+    }
+
+    #[test]
+    fn a_port_that_waits_opens_the_device_of_its_name_only() {
+        assert_eq!(raw(None).react(&link(9, "eth7")), Reaction::Open);
+        assert_eq!(raw(None).react(&link(9, "eth8")), Reaction::Nothing);
+    }
+
+    #[test]
+    fn a_device_of_the_same_name_but_another_index_is_another_device() {
+        let gone = LinkEvent::Gone { ifindex: 6, name: "eth7".into() };
+        assert_eq!(raw(Some(held())).react(&gone), Reaction::Nothing);
+        let gone = LinkEvent::Gone { ifindex: 5, name: "eth7".into() };
+        assert!(matches!(raw(Some(held())).react(&gone), Reaction::Lose(_)));
+    }
+
+    #[test]
+    fn carrier_loss_and_admin_down_are_both_down() {
+        for (is_up, is_running) in [(false, true), (true, false)] {
+            let LinkEvent::Link { ifindex, name, mac, mtu, master, .. } = link(5, "eth7") else { panic!() };
+            let event = LinkEvent::Link { ifindex, name, mac, mtu, master, up: is_up, running: is_running };
+            let down = Reaction::Update { up: Some(false), mtu: None, mac: None };
+            assert_eq!(raw(Some(held())).react(&event), down);
+        }
+    }
+
+    #[test]
+    fn a_renamed_or_enslaved_device_is_lost() {
+        assert!(
+            matches!(raw(Some(held())).react(&link(5, "wan0")), Reaction::Lose(why) if why.contains("wan0"))
+        );
+        let LinkEvent::Link { ifindex, name, up, running, mac, mtu, .. } = link(5, "eth7") else { panic!() };
+        let event = LinkEvent::Link { ifindex, name, up, running, mac, mtu, master: Some(3) };
+        assert!(matches!(raw(Some(held())).react(&event), Reaction::Lose(why) if why.contains("bridge")));
+    }
+
+    #[test]
+    fn what_has_not_changed_is_nothing() {
+        assert_eq!(raw(Some(held())).react(&link(5, "eth7")), Reaction::Nothing);
+    }
+}

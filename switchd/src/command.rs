@@ -1,0 +1,44 @@
+//! What the control thread and the worker say to each other, over bounded channels.
+
+use bridge::{FdbCounters, FdbEntry, LocalKind, PortCounters, PortId};
+use crossbeam_channel::Sender;
+use frame::MacAddr;
+use ports::{RxQueue, TxQueue};
+
+/// From control to the worker. Carried out between two turns, so a change is atomic per frame.
+pub(crate) enum Command {
+    /// The port's device is open: drive it.
+    Attach { port: PortId, rx: Box<dyn RxQueue>, tx: Box<dyn TxQueue> },
+    /// The port's device left: close both halves, forget its dynamic entries.
+    Detach { port: PortId },
+    /// The port's link came or went.
+    Link { port: PortId, up: bool },
+    /// The device's MTU in bytes; `None` where nothing is to be checked.
+    Mtu { port: PortId, mtu: Option<u32> },
+    /// The device's own MAC and whose it is.
+    Local { port: PortId, mac: Option<MacAddr>, kind: LocalKind },
+    /// Send a report.
+    Report(Sender<Report>),
+    /// Close everything and return.
+    Stop,
+}
+
+/// From the worker to control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The kernel said that the port's device no longer exists; both halves are closed.
+    Gone(PortId),
+    /// The forwarding loop has returned.
+    Ended,
+}
+
+/// A copy of what the worker counts.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// Per port: its counters, and the frames that its packet socket lost.
+    pub(crate) ports: Vec<(PortId, PortCounters, u64)>,
+    /// The whole FDB.
+    pub(crate) fdb: Vec<FdbEntry>,
+    /// What the FDB has done so far.
+    pub(crate) fdb_counters: FdbCounters,
+}

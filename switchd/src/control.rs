@@ -1,0 +1,263 @@
+//! The control thread: signals, link events and the worker's news, turned into commands to the worker
+//! and into log lines. It owns what was changed on interfaces and puts it back at the end.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use bridge::LocalKind;
+use config::PortKind;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use mio::{Events, Interest, Poll, Token, Waker};
+use ports::links::{LinkEvent, LinkWatcher};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook_mio::v1_0::Signals;
+use tracing::{info, warn};
+
+use crate::attachment::{Attachment, Held, Reaction};
+use crate::command::{Command, Event};
+use crate::open::{Opened, Opener};
+use crate::summary;
+
+const SIGNALS: Token = Token(0);
+const LINKS: Token = Token(1);
+const WORKER: Token = Token(2);
+
+/// How long a report may take before control gives it up: the worker answers between two turns.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The way to the worker.
+pub(crate) struct ToWorker {
+    pub(crate) commands: Sender<Command>,
+    pub(crate) waker: Waker,
+}
+
+impl ToWorker {
+    /// Says one thing to the worker. A worker that has ended hears nothing; its end is told elsewhere.
+    pub(crate) fn send(&self, command: Command) {
+        if self.commands.send(command).is_ok() {
+            let _ = self.waker.wake();
+        }
+    }
+}
+
+/// What control listens to, made before any port is opened so that nothing is missed.
+pub(crate) struct Listener {
+    poll: Poll,
+    signals: Signals,
+    links: LinkWatcher,
+}
+
+impl Listener {
+    /// Starts to listen; also gives the waker with which the worker announces its events.
+    ///
+    /// # Errors
+    /// If the kernel refuses epoll, signals or rtnetlink.
+    pub(crate) fn new() -> anyhow::Result<(Self, Arc<Waker>)> {
+        let poll = Poll::new().context("can't poll")?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1]).context("can't catch signals")?;
+        let mut links = LinkWatcher::new().context("can't watch links through rtnetlink")?;
+        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        poll.registry().register(&mut links, LINKS, Interest::READABLE)?;
+        let waker = Waker::new(poll.registry(), WORKER)?;
+        Ok((Self { poll, signals, links }, Arc::new(waker)))
+    }
+}
+
+/// Everything that control owns.
+pub(crate) struct Control {
+    pub(crate) listener: Listener,
+    pub(crate) worker: ToWorker,
+    pub(crate) events: Receiver<Event>,
+    pub(crate) opener: Opener,
+    pub(crate) attachments: Vec<Attachment>,
+}
+
+impl Control {
+    /// Runs until SIGINT, SIGTERM, or the end of the worker.
+    ///
+    /// # Errors
+    /// If waiting for events fails.
+    pub(crate) fn run(&mut self) -> anyhow::Result<()> {
+        let mut events = Events::with_capacity(16);
+        loop {
+            match self.listener.poll.poll(&mut events, None) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other.context("can't wait for events")?,
+            }
+            for event in events.iter() {
+                let go_on = match event.token() {
+                    SIGNALS => self.hear_signals(),
+                    LINKS => self.hear_links()?,
+                    _ => self.hear_worker()?,
+                };
+                if !go_on {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn hear_signals(&mut self) -> bool {
+        let pending: Vec<_> = self.listener.signals.pending().collect();
+        for signal in pending {
+            match signal {
+                SIGUSR1 => self.summarise(),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    fn hear_links(&mut self) -> anyhow::Result<bool> {
+        let mut events = Vec::new();
+        self.listener.links.read(&mut events).context("can't read link events")?;
+        for event in &events {
+            for index in 0..self.attachments.len() {
+                self.react(index, event);
+            }
+        }
+        Ok(true)
+    }
+
+    fn hear_worker(&mut self) -> anyhow::Result<bool> {
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                Event::Gone(port) => {
+                    if let Some(index) = self.attachments.iter().position(|port_of| port_of.id == port) {
+                        self.lose(index, "the device is gone");
+                    }
+                }
+                Event::Ended => anyhow::bail!("the forwarding thread has ended"),
+            }
+        }
+        Ok(true)
+    }
+
+    fn react(&mut self, index: usize, event: &LinkEvent) {
+        let attachment = &mut self.attachments[index];
+        match attachment.react(event) {
+            Reaction::Nothing => {}
+            Reaction::Open => self.open_late(index),
+            Reaction::Lose(why) => self.lose(index, &why),
+            Reaction::Update { up, mtu, mac } => {
+                let Some(held) = &mut attachment.held else { return };
+                held.up = up.unwrap_or(held.up);
+                held.mtu = mtu.unwrap_or(held.mtu);
+                held.mac = mac.unwrap_or(held.mac);
+                let held = held.clone();
+                if let Some(up) = up {
+                    info!(port = attachment.config.name, "link is {}", if up { "up" } else { "down" });
+                }
+                self.tell_worker(index, &held);
+            }
+            Reaction::Moved => {
+                let Some(held) = &mut attachment.held else { return };
+                (held.moved, held.up) = (true, true);
+                let held = held.clone();
+                info!(
+                    port = attachment.config.name,
+                    "{} was moved to another network namespace; the port works on", attachment.config.device
+                );
+                self.tell_worker(index, &held);
+            }
+            Reaction::Returned(ifindex) => {
+                let Some(held) = &mut attachment.held else { return };
+                (held.moved, held.ifindex) = (false, ifindex);
+                info!(
+                    port = attachment.config.name,
+                    "{} is back in this network namespace", attachment.config.device
+                );
+                self.react(index, event);
+            }
+        }
+    }
+
+    /// Opens a device that has appeared; if it can't be used says why, once.
+    fn open_late(&mut self, index: usize) {
+        let config = self.attachments[index].config.clone();
+        match self.opener.open(&config) {
+            Ok(Some(opened)) => self.attach(index, opened),
+            Ok(None) => {}
+            Err(error) => {
+                let complaint = format!("{error:#}");
+                let attachment = &mut self.attachments[index];
+                if attachment.complaint.as_ref() != Some(&complaint) {
+                    warn!(port = config.name, "{complaint}; the port stays down");
+                    attachment.complaint = Some(complaint);
+                }
+            }
+        }
+    }
+
+    /// Gives an open device to the worker.
+    pub(crate) fn attach(&mut self, index: usize, opened: Opened) {
+        let attachment = &mut self.attachments[index];
+        let Opened { rx, tx, held } = opened;
+        info!(
+            port = attachment.config.name,
+            device = attachment.config.device,
+            kind = attachment.kind(),
+            exclusive = held.exclusive,
+            mtu = held.mtu,
+            mac = %held.mac,
+            "port attached, link {}", if held.up { "up" } else { "down" }
+        );
+        attachment.complaint = None;
+        attachment.held = Some(held.clone());
+        let port = attachment.id;
+        self.worker.send(Command::Attach { port, rx, tx });
+        self.tell_worker(index, &held);
+    }
+
+    /// What the bridge must know of a device.
+    fn tell_worker(&self, index: usize, held: &Held) {
+        let attachment = &self.attachments[index];
+        let port = attachment.id;
+        // In another namespace the MTU is not ours to see.
+        let mtu = (!held.moved).then_some(held.mtu);
+        let (mac, kind) = match &attachment.config.kind {
+            PortKind::Tap(tap) => (tap.host.then_some(held.mac), LocalKind::HostPort),
+            PortKind::Raw(_) => ((!held.exclusive).then_some(held.mac), LocalKind::Kernel),
+        };
+        self.worker.send(Command::Mtu { port, mtu });
+        self.worker.send(Command::Local { port, mac, kind });
+        self.worker.send(Command::Link { port, up: held.up });
+    }
+
+    fn lose(&mut self, index: usize, why: &str) {
+        let attachment = &mut self.attachments[index];
+        let Some(held) = attachment.held.take() else { return };
+        warn!(
+            port = attachment.config.name,
+            "{why}; the port is down until there is a {} again", attachment.config.device
+        );
+        let port = attachment.id;
+        self.worker.send(Command::Detach { port });
+        self.worker.send(Command::Local { port, mac: None, kind: LocalKind::Kernel });
+        let config = attachment.config.clone();
+        self.opener.release(&config, &held);
+    }
+
+    fn summarise(&self) {
+        let (reply, answer) = bounded(1);
+        self.worker.send(Command::Report(reply));
+        match answer.recv_timeout(PATIENCE) {
+            Ok(report) => summary::log(&self.attachments, &report),
+            Err(_) => warn!("the forwarding thread did not answer within {PATIENCE:?}; no summary"),
+        }
+    }
+
+    /// Puts back what was changed on interfaces. The worker has closed its halves by now.
+    pub(crate) fn put_back(mut self) {
+        for attachment in &mut self.attachments {
+            if let Some(held) = attachment.held.take() {
+                self.opener.release(&attachment.config, &held);
+            }
+        }
+        for problem in self.opener.finish() {
+            warn!("{problem}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The order in which the daemon starts and ends.
+
+use std::thread;
+
+use anyhow::{Context, bail};
+use bridge::{Bridge, BridgeSettings, PortSettings, Span};
+use config::{Config, PortKind};
+use crossbeam_channel::bounded;
+use tracing::{error, info};
+
+use crate::attachment::Attachment;
+use crate::clock::Clock;
+use crate::command::{Command, Event};
+use crate::control::{Control, Listener, ToWorker};
+use crate::open::{Opened, Opener};
+use crate::run_dir::RunDir;
+use crate::worker::{Channels, Worker};
+
+/// Commands that wait for the worker at most; it takes all between two turns.
+const COMMANDS: usize = 256;
+
+/// Forwards until SIGINT or SIGTERM, then puts back what was changed on interfaces.
+///
+/// # Errors
+/// If a port of the configuration is refused, and nothing is left behind then; or if the kernel takes
+/// away what the daemon lives on.
+pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
+    let run_dir = RunDir::take(&config.bridge.name)?;
+    let (listener, wake_control) = Listener::new()?;
+    let opener = Opener::new(&run_dir)?;
+    let (bridge, attachments) = assemble(config)?;
+
+    let (commands, from_control) = bounded(COMMANDS);
+    let (events, from_worker) = bounded(bridge::MAX_PORTS + 1);
+    let channels =
+        Channels { commands: from_control, events: events.clone(), wake_control: wake_control.clone() };
+    let (worker, waker) = Worker::new(bridge, attachments.len(), channels).context("can't set up polling")?;
+    let worker_link = ToWorker { commands, waker };
+    let mut control = Control { listener, worker: worker_link, events: from_worker, opener, attachments };
+
+    let opened = open_all(&mut control)?;
+    let clock = Clock::start();
+    let thread = thread::Builder::new()
+        .name("forward".to_owned())
+        .spawn(move || {
+            let result = worker.run(clock);
+            if events.try_send(Event::Ended).is_ok() {
+                let _ = wake_control.wake();
+            }
+            result
+        })
+        .context("can't start the forwarding thread")?;
+    attach_all(&mut control, opened);
+    info!(bridge = config.bridge.name, ports = config.ports.len(), "forwarding");
+
+    let ended = control.run();
+    control.worker.send(Command::Stop);
+    let forwarded = thread.join();
+    control.put_back();
+    info!(bridge = config.bridge.name, "stopped");
+    match forwarded {
+        Ok(result) => result.context("forwarding failed")?,
+        Err(_) => bail!("the forwarding thread panicked"),
+    }
+    ended
+}
+
+/// A bridge with all ports of the configuration, none of them with a device.
+fn assemble(config: &Config) -> anyhow::Result<(Bridge, Vec<Attachment>)> {
+    let ageing_time = Span(config.bridge.ageing_time.as_millis() as u64);
+    let mut bridge = Bridge::new(BridgeSettings { ageing_time, fdb_max: config.bridge.fdb_max });
+    let mut attachments = Vec::with_capacity(config.ports.len());
+    for port in &config.ports {
+        let host = matches!(&port.kind, PortKind::Tap(tap) if tap.host);
+        let id = bridge.add_port(PortSettings { host }).context("too many ports")?;
+        attachments.push(Attachment::new(id, port.clone()));
+    }
+    for entry in &config.fdb {
+        if let Some(port) = attachments.iter().find(|attachment| attachment.config.name == entry.port) {
+            bridge.add_static(entry.mac, port.id).with_context(|| format!("static entry {}", entry.mac))?;
+        }
+    }
+    Ok((bridge, attachments))
+}
+
+/// Opens every device that is there. If one is refused all are let go again, and every reason is told.
+fn open_all(control: &mut Control) -> anyhow::Result<Vec<Option<Opened>>> {
+    let mut all = Vec::with_capacity(control.attachments.len());
+    let mut refused = 0;
+    for attachment in &control.attachments {
+        match control.opener.open(&attachment.config) {
+            Ok(opened) => all.push(opened),
+            Err(error) => {
+                error!(port = attachment.config.name, "{error:#}");
+                refused += 1;
+            }
+        }
+    }
+    if refused == 0 {
+        return Ok(all);
+    }
+    drop(all);
+    control.opener.finish();
+    bail!("{refused} port(s) refused; nothing was started")
+}
+
+fn attach_all(control: &mut Control, opened: Vec<Option<Opened>>) {
+    for (index, opened) in opened.into_iter().enumerate() {
+        match opened {
+            Some(opened) => control.attach(index, opened),
+            None => {
+                let config = &control.attachments[index].config;
+                info!(port = config.name, "waiting for {}: there is no such interface yet", config.device);
+            }
+        }
+    }
+}

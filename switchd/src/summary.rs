@@ -1,0 +1,86 @@
+//! The summary that SIGUSR1 asks for: one line a port, one for the FDB, and its entries if they are few.
+
+use bridge::{DropReason, EntryKind, PortCounters};
+use ports::device;
+use tracing::info;
+
+use crate::attachment::Attachment;
+use crate::command::Report;
+
+/// More entries than this are only counted: a log is no place for a million lines.
+const ENTRIES_SHOWN: usize = 256;
+
+/// Writes the summary to the log.
+pub(crate) fn log(attachments: &[Attachment], report: &Report) {
+    for attachment in attachments {
+        let found = report.ports.iter().find(|(port, ..)| *port == attachment.id);
+        let Some((_, counters, socket_lost)) = found else { continue };
+        log_port(attachment, counters, *socket_lost);
+    }
+    let totals = &report.fdb_counters;
+    info!(
+        entries = report.fdb.len(),
+        learned = totals.learned,
+        moved = totals.moved,
+        evicted = totals.evicted,
+        aged = totals.aged,
+        "fdb"
+    );
+    if report.fdb.len() > ENTRIES_SHOWN {
+        return;
+    }
+    for entry in &report.fdb {
+        let port = attachments.iter().find(|attachment| attachment.id == entry.port);
+        let port = port.map_or("", |attachment| attachment.config.name.as_str());
+        info!(mac = %entry.mac, port, entry = kind(entry.kind), "fdb entry");
+    }
+}
+
+fn log_port(attachment: &Attachment, counters: &PortCounters, socket_lost: u64) {
+    let held = attachment.held.as_ref();
+    let state = match held {
+        None => "waiting",
+        Some(held) if held.up => "up",
+        Some(_) => "down",
+    };
+    // Of a TAP in another namespace the device's counters can't be seen from here.
+    let device =
+        held.filter(|held| !held.moved).and_then(|held| device::counters(held.ifindex).ok().flatten());
+    info!(
+        port = attachment.config.name,
+        device = attachment.config.device,
+        kind = attachment.kind(),
+        state,
+        rx_frames = counters.rx_frames,
+        rx_bytes = counters.rx_bytes,
+        forwarded = counters.forwarded,
+        copies = counters.copies,
+        tx_frames = counters.tx_frames,
+        tx_bytes = counters.tx_bytes,
+        tx_segments = counters.tx_segments,
+        moved = counters.moved,
+        own_source = counters.own_source,
+        dropped = drops(counters),
+        device_tx_dropped = device.map(|device| device.tx_dropped),
+        socket_lost,
+        "port"
+    );
+}
+
+/// As `to_host=3,tx_full=1`; `none` if nothing was dropped.
+fn drops(counters: &PortCounters) -> String {
+    let counted: Vec<_> = DropReason::ALL
+        .iter()
+        .filter(|reason| counters.dropped(**reason) > 0)
+        .map(|reason| format!("{}={}", reason.name(), counters.dropped(*reason)))
+        .collect();
+    if counted.is_empty() { "none".to_owned() } else { counted.join(",") }
+}
+
+fn kind(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Dynamic => "dynamic",
+        EntryKind::Static => "static",
+        EntryKind::Local => "local",
+    }
+}

@@ -1,0 +1,237 @@
+//! The forwarding loop. One turn: receive → forward → transmit for each ready port, then tick, then
+//! commands. Owns the bridge and the ports outright; per frame it makes no allocation, takes no lock,
+//! writes no log and makes no system call but the port's own. Idle, it sleeps until an FDB entry ages.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bridge::{Bridge, Deliveries, DropReason, Moment, PortId, Span};
+use crossbeam_channel::{Receiver, Sender};
+use frame::Finisher;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use ports::batch::MAX_BATCH;
+use ports::{Batch, Drained, RxQueue, TxQueue};
+
+use crate::clock::Clock;
+use crate::command::{Command, Event, Report};
+use crate::ready::ReadyList;
+use crate::transmit::hand_over;
+
+const WAKER: Token = Token(usize::MAX);
+
+/// Ageing under load runs this often; when idle, at the moment when an entry expires.
+const TICK: Span = Span(250);
+
+/// The open halves of a port.
+struct Halves {
+    rx: Box<dyn RxQueue>,
+    tx: Box<dyn TxQueue>,
+}
+
+/// Where the worker hears commands and tells events.
+pub(crate) struct Channels {
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) events: Sender<Event>,
+    /// Wakes control after an event.
+    pub(crate) wake_control: Arc<Waker>,
+}
+
+pub(crate) struct Worker {
+    poll: Poll,
+    bridge: Bridge,
+    /// By port number; `None` where no device is open.
+    ports: Vec<Option<Halves>>,
+    ready: ReadyList,
+    batch: Batch,
+    deliveries: Deliveries,
+    finisher: Finisher,
+    channels: Channels,
+    next_tick: Moment,
+    stopped: bool,
+}
+
+impl Worker {
+    /// A worker for a bridge of so many `ports`, all without a device, and the waker that makes it look at its commands.
+    ///
+    /// # Errors
+    /// If epoll or eventfd can't be had.
+    pub(crate) fn new(bridge: Bridge, ports: usize, channels: Channels) -> io::Result<(Self, Waker)> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let worker = Self {
+            poll,
+            bridge,
+            ports: (0..ports).map(|_| None).collect(),
+            ready: ReadyList::default(),
+            batch: Batch::new(),
+            deliveries: Deliveries::new(MAX_BATCH),
+            finisher: Finisher::new(),
+            channels,
+            next_tick: Moment(0),
+            stopped: false,
+        };
+        Ok((worker, waker))
+    }
+
+    /// Forwards until told to stop.
+    ///
+    /// # Errors
+    /// If polling fails, which leaves nothing to do but end.
+    pub(crate) fn run(mut self, clock: Clock) -> io::Result<()> {
+        let mut events = Events::with_capacity(256);
+        while !self.stopped {
+            let woken = self.wait(&mut events, clock.now())?;
+            let now = clock.now();
+            self.serve_ready(now);
+            self.tick(now);
+            if woken {
+                self.obey();
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for frames, a command or the next expiry; not at all while a port may still have frames.
+    fn wait(&mut self, events: &mut Events, now: Moment) -> io::Result<bool> {
+        let timeout = if self.ready.is_empty() { self.idle_time(now) } else { Some(Duration::ZERO) };
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+            other => other?,
+        }
+        let mut woken = false;
+        for event in events.iter() {
+            match event.token() {
+                WAKER => woken = true,
+                Token(port) => self.ready.add(PortId(port as u16)),
+            }
+        }
+        Ok(woken)
+    }
+
+    fn idle_time(&mut self, now: Moment) -> Option<Duration> {
+        self.next_tick = self.bridge.next_deadline()?;
+        Some(Duration::from_millis(self.next_tick.0.saturating_sub(now.0)))
+    }
+
+    /// One batch from each port that was ready when the turn began.
+    fn serve_ready(&mut self, now: Moment) {
+        for _ in 0..self.ready.len() {
+            let Some(port) = self.ready.take() else { return };
+            self.receive(port);
+            self.forward(port, now);
+            self.transmit();
+        }
+    }
+
+    fn receive(&mut self, port: PortId) {
+        self.batch.clear();
+        let Some(Some(halves)) = self.ports.get_mut(usize::from(port.0)) else { return };
+        match halves.rx.receive(&mut self.batch, MAX_BATCH) {
+            Drained::Empty => {}
+            // After ENETDOWN there may be frames from before.
+            Drained::More | Drained::Down => self.ready.add(port),
+            Drained::Gone => self.lose(port),
+        }
+        match self.batch.take_truncated() {
+            0 => {}
+            lost => self.bridge.drop_ingress(port, DropReason::TooLong, lost),
+        }
+    }
+
+    fn forward(&mut self, ingress: PortId, now: Moment) {
+        for index in 0..self.batch.len() {
+            let frame = self.batch.frame(index);
+            let wire_len = self.batch.wire_len(index);
+            self.bridge.forward(ingress, index as u16, wire_len, &frame, now, &mut self.deliveries);
+        }
+    }
+
+    /// One delivery per egress, each frame in the order of its arrival.
+    fn transmit(&mut self) {
+        for (egress, queue) in self.deliveries.iter() {
+            let halves = self.ports.get_mut(usize::from(egress.0)).and_then(Option::as_mut);
+            let Some(halves) = halves else {
+                queue.iter().for_each(|_| self.bridge.refused(egress, DropReason::TxGone));
+                continue;
+            };
+            for &index in queue {
+                // The bridge queues only what parsed.
+                let Ok(frame) = self.batch.frame(usize::from(index)) else { continue };
+                match hand_over(halves.tx.as_mut(), &mut self.finisher, &frame) {
+                    Ok(segments) => self.bridge.sent(egress, frame.wire_len(), segments),
+                    Err(reason) => self.bridge.refused(egress, reason),
+                }
+            }
+        }
+        self.deliveries.clear();
+    }
+
+    fn tick(&mut self, now: Moment) {
+        if now >= self.next_tick {
+            self.bridge.tick(now);
+            self.next_tick = now + TICK;
+        }
+    }
+
+    fn obey(&mut self) {
+        while let Ok(command) = self.channels.commands.try_recv() {
+            match command {
+                Command::Attach { port, rx, tx } => self.attach(port, Halves { rx, tx }),
+                Command::Detach { port } => self.detach(port),
+                Command::Link { port, up } => self.bridge.set_link(port, up),
+                Command::Mtu { port, mtu } => self.bridge.set_mtu(port, mtu),
+                Command::Local { port, mac, kind } => self.bridge.set_local(port, mac, kind),
+                Command::Report(reply) => {
+                    // Nobody waits any more if control has gone.
+                    let _ = reply.send(self.report());
+                }
+                Command::Stop => self.stopped = true,
+            }
+        }
+    }
+
+    fn attach(&mut self, port: PortId, halves: Halves) {
+        let index = usize::from(port.0);
+        let fd = halves.rx.fd();
+        let registered = self.poll.registry().register(&mut SourceFd(&fd), Token(index), Interest::READABLE);
+        if registered.is_err() {
+            self.tell(Event::Gone(port));
+            return;
+        }
+        self.ports[index] = Some(halves);
+        self.ready.add(port);
+    }
+
+    /// Closes both halves and forgets what was learned through them.
+    fn detach(&mut self, port: PortId) {
+        self.bridge.set_link(port, false);
+        let Some(halves) = self.ports.get_mut(usize::from(port.0)).and_then(Option::take) else { return };
+        let fd = halves.rx.fd();
+        // A descriptor that epoll has dropped already is what we want.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+    }
+
+    fn lose(&mut self, port: PortId) {
+        self.detach(port);
+        self.tell(Event::Gone(port));
+    }
+
+    /// There is room for one event of each port, and a port is lost once until it is attached again.
+    fn tell(&self, event: Event) {
+        if self.channels.events.try_send(event).is_ok() {
+            let _ = self.channels.wake_control.wake();
+        }
+    }
+
+    fn report(&mut self) -> Report {
+        let bridge = &self.bridge;
+        let ports = self.ports.iter_mut().enumerate().map(|(index, halves)| {
+            let port = PortId(index as u16);
+            let lost = halves.as_mut().map_or(0, |halves| halves.rx.kernel_drops());
+            (port, bridge.counters(port).clone(), lost)
+        });
+        Report { ports: ports.collect(), fdb: bridge.fdb().collect(), fdb_counters: bridge.fdb_counters() }
+    }
+}
