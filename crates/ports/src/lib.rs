@@ -6,10 +6,14 @@
 
 pub mod batch;
 pub mod device;
+pub mod exclusive;
+pub mod features;
 pub mod links;
+pub mod memory;
 mod netlink;
 pub mod queue;
 pub mod raw;
+pub mod restore;
 pub mod sys;
 pub mod tap;
 

@@ -82,3 +82,31 @@ pub(crate) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
         Some(message)
     })
 }
+
+/// Sends messages in wire form that the kernel carries out before `send(2)` returns, and reads what it
+/// says to them.
+pub(crate) fn order(socket: &Socket, requests: &[u8]) -> io::Result<()> {
+    socket.send(requests, 0)?;
+    let mut result = Ok(());
+    loop {
+        let mut datagram = Vec::with_capacity(8192);
+        match socket.recv(&mut datagram, libc::MSG_DONTWAIT) {
+            Ok(_) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return result,
+            Err(error) => return Err(error),
+        }
+        // The first failure is the cause; what follows is its consequence.
+        result = result.and_then(|()| messages(&datagram).try_for_each(refusal));
+    }
+}
+
+/// The error in an NLMSG_ERROR message, if it is one.
+fn refusal(message: &[u8]) -> io::Result<()> {
+    const NLMSG_ERROR: u16 = 2;
+    let header = NetlinkBuffer::new_checked(message).ok();
+    let payload = header.filter(|header| header.message_type() == NLMSG_ERROR).map(|header| header.payload());
+    match payload.and_then(|payload| payload.first_chunk::<4>()).map(|code| i32::from_ne_bytes(*code)) {
+        Some(code) if code != 0 => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+        _ => Ok(()),
+    }
+}

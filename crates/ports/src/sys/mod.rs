@@ -1,5 +1,6 @@
 //! System calls that no safe crate offers: one small wrapper each, one file per device or protocol.
 #![allow(unsafe_code)]
 
+pub mod ethtool;
 pub mod packet;
 pub mod tun;
