@@ -9,16 +9,23 @@
 //!   as received    [virtio header 0|10|12] dst(6) src(6) [tag(4)] ethertype(2) payload…
 //!   in flight      Frame { the same bytes, borrowed; the outer tag and the offload as values }
 //!   as sent        the same bytes again, or three pieces: addresses, tag, rest
+//!   or finished    the egress doesn't take its offload header: Finisher -> plain frames, one a segment
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod checksum;
 pub mod ethertype;
+pub mod finish;
+mod headers;
 pub mod mac;
 pub mod offload;
+mod segment;
+mod tunnel;
 pub mod view;
 pub mod vlan;
 
 pub use ethertype::EtherType;
+pub use finish::{FinishError, FinishFault, Finisher, segment_len};
 pub use mac::MacAddr;
 pub use offload::{Capabilities, GsoType, Offload, OffloadFault};
 pub use view::{Frame, FrameFault, Pieces};

@@ -4,11 +4,12 @@
 //! header beside them as values. Pushing, popping or rewriting the tag changes only the values; what
 //! is written is then gathered from three slices, and the payload is never moved.
 
+use crate::offload::LONG_HEADER;
 use crate::vlan::TAG_LEN;
 use crate::{ETHERNET_HEADER, EtherType, MacAddr, Offload, OffloadFault, Tag};
 
 /// Bytes of the two addresses.
-const ADDRESSES: usize = 12;
+pub(crate) const ADDRESSES: usize = 12;
 
 /// Why bytes are not a frame. Each is a named drop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,21 @@ impl<'a> Frame<'a> {
         }
         frame.offload.check(frame.untagged_len()).map_err(FrameFault::Offload)?;
         Ok(frame)
+    }
+
+    /// A finished frame: `received` holds a long offload header of zeros and then the frame, 14 bytes at
+    /// least, without the outer tag.
+    #[inline]
+    pub(crate) fn finished(received: &'a [u8], tag: Option<Tag>) -> Self {
+        debug_assert!(received.len() >= LONG_HEADER + ETHERNET_HEADER);
+        Self {
+            received,
+            start: LONG_HEADER as u8,
+            rest: ADDRESSES as u8,
+            edited: tag.is_some(),
+            tag,
+            offload: Offload::default(),
+        }
     }
 
     #[inline]
