@@ -6,7 +6,7 @@
 //! addresses, then a port without link, and only what is admitted teaches anything
 //! (`br_handle_frame`, `br_handle_frame_finish` in `net/bridge/br_input.c`).
 
-use frame::{Frame, FrameFault, MacAddr};
+use frame::{Frame, FrameFault, MacAddr, segment_len};
 
 use crate::bridge::{Bridge, FID};
 use crate::deliveries::Deliveries;
@@ -168,7 +168,8 @@ impl Bridge {
     /// A copy for each target that can carry it.
     #[inline]
     fn emit(&mut self, decided: &Decided<'_>, index: u16, out: &mut Deliveries) {
-        let len = longest_segment(decided.frame);
+        // What an egress MTU judges: a frame that is to be cut goes by its longest segment.
+        let len = segment_len(decided.frame);
         if let Targets::One(port) = decided.targets {
             return self.copy(port, len, index, out);
         }
@@ -197,28 +198,4 @@ impl Bridge {
             what(&mut port.counters);
         }
     }
-}
-
-/// What an egress MTU judges: the frame without its outer tag, or its longest segment if it is to be cut.
-#[inline]
-fn longest_segment(frame: &Frame<'_>) -> usize {
-    if frame.offload().gso == frame::GsoType::None {
-        return frame.untagged_len();
-    }
-    segment_len(frame)
-}
-
-/// Stands in for `frame::segment_len`.
-fn segment_len(frame: &Frame<'_>) -> usize {
-    let offload = frame.offload();
-    let transport = usize::from(offload.csum_start);
-    let header = match offload.gso {
-        // The data offset, in words, is the upper half of byte 12 of a TCP header.
-        frame::GsoType::Tcp4 | frame::GsoType::Tcp6 => {
-            let word = frame.rest().get((transport + 12).saturating_sub(12)).copied().unwrap_or(0x50);
-            usize::from(word >> 4) * 4
-        }
-        _ => 8,
-    };
-    (transport + header + usize::from(offload.gso_size)).min(frame.untagged_len())
 }

@@ -1,0 +1,270 @@
+//! Where stations are: learning, moving, ageing, eviction, static and local entries.
+#![allow(clippy::unwrap_used, reason = "only tests are in here")]
+
+mod stations;
+
+use bridge::{
+    Bridge, BridgeSettings, DropReason, EntryKind, LocalKind, MAX_PORTS, Moment, PortId, PortSettings, Span,
+    StaticRefused, TooManyPorts,
+};
+use frame::MacAddr;
+use stations::{BROADCAST, host_port, port, send, station, whereabouts};
+
+fn bridge(fdb_max: usize, ageing: Span) -> Bridge {
+    Bridge::new(BridgeSettings { ageing_time: ageing, fdb_max })
+}
+
+fn three() -> (Bridge, [PortId; 3]) {
+    let mut bridge = Bridge::new(BridgeSettings::default());
+    let ports = [port(&mut bridge), port(&mut bridge), port(&mut bridge)];
+    (bridge, ports)
+}
+
+const T: Moment = Moment(77_777);
+
+fn later(seconds: u64) -> Moment {
+    T + Span::from_secs(seconds)
+}
+
+#[test]
+fn an_unknown_station_is_flooded_and_a_known_one_is_not() {
+    let (mut bridge, [a, b, c]) = three();
+    assert_eq!(send(&mut bridge, a, station(2), station(1), T), [b.0, c.0]);
+    assert_eq!(send(&mut bridge, b, station(1), station(2), T), [a.0]);
+    assert_eq!(send(&mut bridge, a, station(2), station(1), T), [b.0]);
+}
+
+#[test]
+fn a_station_that_speaks_elsewhere_has_moved_at_once() {
+    let (mut bridge, [a, b, c]) = three();
+    send(&mut bridge, a, BROADCAST, station(1), T);
+    send(&mut bridge, b, BROADCAST, station(1), T);
+    assert_eq!(send(&mut bridge, c, station(1), station(3), T), [b.0]);
+    assert_eq!((bridge.counters(b).moved, bridge.fdb_counters().moved), (1, 1));
+}
+
+#[test]
+fn a_silent_station_is_forgotten_after_the_ageing_time_to_the_millisecond() {
+    let (mut bridge, [a, ..]) = three();
+    send(&mut bridge, a, BROADCAST, station(1), T);
+    bridge.tick(Moment(later(300).0 - 1));
+    assert_eq!(whereabouts(&bridge, station(1)), Some(a));
+    bridge.tick(later(300));
+    assert_eq!(whereabouts(&bridge, station(1)), None);
+    assert_eq!((bridge.fdb_counters().aged, bridge.next_deadline()), (1, None));
+}
+
+#[test]
+fn the_deadline_is_the_ageing_time_of_the_first_entry_and_moves_with_it() {
+    let (mut bridge, [a, ..]) = three();
+    assert_eq!(bridge.next_deadline(), None);
+    send(&mut bridge, a, BROADCAST, station(1), T);
+    assert_eq!(bridge.next_deadline(), Some(later(300)));
+    send(&mut bridge, a, BROADCAST, station(1), later(200));
+    bridge.tick(later(300));
+    assert_eq!(bridge.next_deadline(), Some(later(500)));
+}
+
+#[test]
+fn many_entries_share_wake_ups_of_a_second() {
+    let (mut bridge, [a, ..]) = three();
+    for n in 0..1000 {
+        send(&mut bridge, a, BROADCAST, station(n), T + Span(u64::from(n) * 10));
+    }
+    let mut wake_ups = 0;
+    while let Some(deadline) = bridge.next_deadline() {
+        bridge.tick(deadline);
+        wake_ups += 1;
+    }
+    assert_eq!(bridge.fdb_counters().aged, 1000);
+    assert!((10..=12).contains(&wake_ups), "{wake_ups} wake-ups for 10 s of entries");
+}
+
+#[test]
+fn entries_that_expire_together_go_in_several_turns_without_a_pause_between() {
+    let (mut bridge, [a, ..]) = three();
+    for n in 0..10_000 {
+        send(&mut bridge, a, BROADCAST, station(n), T);
+    }
+    let mut turns = 0;
+    while let Some(deadline) = bridge.next_deadline() {
+        assert!(deadline <= later(300), "the rest does not wait");
+        bridge.tick(later(300));
+        turns += 1;
+    }
+    assert_eq!((bridge.fdb_len(), bridge.fdb_counters().aged), (0, 10_000));
+    assert!(turns > 5, "frames get a chance in between");
+}
+
+#[test]
+fn a_long_ageing_time_does_not_confuse_the_coarse_stamp() {
+    // 65,536 s after its first frame a station speaks again: sixteen bits of seconds came round.
+    let mut bridge = bridge(8, Span::from_secs(100_000));
+    let a = port(&mut bridge);
+    send(&mut bridge, a, BROADCAST, station(1), Moment(0));
+    send(&mut bridge, a, BROADCAST, station(1), Moment(65_536_000));
+    bridge.tick(Moment(100_000_000));
+    assert_eq!(whereabouts(&bridge, station(1)), Some(a));
+}
+
+#[test]
+fn an_ageing_time_of_zero_learns_nothing_and_floods() {
+    let mut bridge = bridge(8, Span::ZERO);
+    let [a, b, c] = [port(&mut bridge), port(&mut bridge), port(&mut bridge)];
+    send(&mut bridge, b, BROADCAST, station(2), T);
+    assert_eq!(send(&mut bridge, a, station(2), station(1), T), [b.0, c.0]);
+    assert_eq!((bridge.fdb_len(), bridge.next_deadline()), (0, None));
+    bridge.add_static(station(2), b).unwrap();
+    assert_eq!(send(&mut bridge, a, station(2), station(1), T), [b.0]);
+}
+
+#[test]
+fn a_full_database_forgets_the_oldest_of_the_port_that_holds_most() {
+    let mut bridge = bridge(4, Span::from_secs(300));
+    let [a, b] = [port(&mut bridge), port(&mut bridge)];
+    for (n, ingress) in [(1, a), (2, a), (3, a), (4, b)] {
+        send(&mut bridge, ingress, BROADCAST, station(n), T);
+    }
+    // Station 1 spoke again a while later: now 2 is the oldest of port a.
+    send(&mut bridge, a, BROADCAST, station(1), later(5));
+    assert_eq!(send(&mut bridge, b, BROADCAST, station(5), later(6)), [a.0], "frames still flow");
+    assert_eq!(whereabouts(&bridge, station(2)), None);
+    for (n, ingress) in [(1, a), (3, a), (4, b), (5, b)] {
+        assert_eq!(whereabouts(&bridge, station(n)), Some(ingress), "station {n}");
+    }
+    assert_eq!((bridge.fdb_counters().evicted, bridge.fdb_counters().learned), (1, 5));
+}
+
+#[test]
+fn a_database_of_a_million_stays_within_its_bounds() {
+    let max = 1_048_576;
+    let mut bridge = bridge(max, Span::from_secs(300));
+    let [a, b] = [port(&mut bridge), port(&mut bridge)];
+    send(&mut bridge, b, BROADCAST, station(u32::MAX), T);
+    for n in 0..max as u32 + 1000 {
+        send(&mut bridge, a, BROADCAST, station(n), T);
+    }
+    assert_eq!((bridge.fdb_dynamic_len(), bridge.fdb_counters().evicted), (max, 1001));
+    assert_eq!(send(&mut bridge, a, station(u32::MAX), station(0), T), [b.0]);
+}
+
+#[test]
+fn a_link_that_goes_down_takes_the_learned_stations_along() {
+    let (mut bridge, [a, b, c]) = three();
+    send(&mut bridge, b, BROADCAST, station(2), T);
+    send(&mut bridge, c, BROADCAST, station(3), T);
+    bridge.add_static(station(9), b).unwrap();
+    bridge.set_link(b, false);
+    assert_eq!(whereabouts(&bridge, station(2)), None);
+    assert_eq!(send(&mut bridge, a, station(2), station(1), T), [c.0]);
+    assert!(send(&mut bridge, a, station(9), station(1), T).is_empty());
+    bridge.set_link(b, true);
+    assert_eq!(send(&mut bridge, a, station(9), station(1), T), [b.0]);
+    assert_eq!(whereabouts(&bridge, station(3)), Some(c));
+}
+
+#[test]
+fn a_removed_port_takes_everything_along_and_its_number_comes_back_clean() {
+    let (mut bridge, [a, b, c]) = three();
+    send(&mut bridge, b, BROADCAST, station(2), T);
+    bridge.add_static(station(9), b).unwrap();
+    bridge.set_local(b, Some(station(8)), LocalKind::Kernel);
+    bridge.remove_port(b);
+    assert_eq!(bridge.fdb_len(), 0);
+    assert_eq!(send(&mut bridge, a, station(9), station(1), T), [c.0]);
+    assert!(send(&mut bridge, b, BROADCAST, station(2), T).is_empty(), "no such port");
+    assert_eq!(bridge.add_port(PortSettings::default()), Ok(b));
+    assert_eq!(*bridge.counters(b), Default::default());
+    assert_eq!(send(&mut bridge, a, BROADCAST, station(1), T), [c.0], "its link is down");
+}
+
+#[test]
+fn a_static_entry_neither_ages_nor_counts_and_moves_as_in_linux() {
+    let mut bridge = bridge(1, Span::from_secs(300));
+    let [a, b] = [port(&mut bridge), port(&mut bridge)];
+    bridge.add_static(station(9), a).unwrap();
+    send(&mut bridge, b, BROADCAST, station(1), T);
+    assert_eq!((bridge.fdb_len(), bridge.fdb_dynamic_len()), (2, 1));
+    send(&mut bridge, b, BROADCAST, station(9), T);
+    bridge.tick(later(1_000));
+    let left: Vec<_> = bridge.fdb().map(|entry| (entry.mac, entry.port, entry.kind)).collect();
+    assert_eq!(left, [(station(9), b, EntryKind::Static)]);
+    assert_eq!(bridge.counters(b).moved, 1);
+}
+
+#[test]
+fn static_entries_that_make_no_sense_are_refused() {
+    let (mut bridge, [a, ..]) = three();
+    bridge.set_local(a, Some(station(8)), LocalKind::HostPort);
+    for (mac, port, refusal) in [
+        (BROADCAST, a, StaticRefused::NotAStation(BROADCAST)),
+        (MacAddr::ZERO, a, StaticRefused::NotAStation(MacAddr::ZERO)),
+        (station(8), a, StaticRefused::Local(station(8))),
+        (station(1), PortId(500), StaticRefused::NoSuchPort(PortId(500))),
+    ] {
+        assert_eq!(bridge.add_static(mac, port), Err(refusal));
+    }
+    assert_eq!(bridge.fdb_len(), 1);
+}
+
+#[test]
+fn the_host_port_gets_its_own_address_and_groups_but_no_unknown_station() {
+    let (mut bridge, [a, b, _]) = three();
+    bridge.set_link(b, false);
+    let host = host_port(&mut bridge);
+    bridge.set_local(host, Some(station(8)), LocalKind::HostPort);
+    assert_eq!(send(&mut bridge, a, station(8), station(1), T), [host.0]);
+    assert_eq!(send(&mut bridge, a, BROADCAST, station(1), T), [2, host.0]);
+    assert_eq!(send(&mut bridge, a, station(7), station(1), T), [2]);
+    assert_eq!(send(&mut bridge, host, station(1), station(8), T), [a.0]);
+    assert_eq!(send(&mut bridge, host, station(7), station(8), T), [a.0, 2]);
+    assert_eq!(bridge.counters(host).own_source, 0, "its own address from its own port is no loop");
+    send(&mut bridge, a, BROADCAST, station(8), T);
+    assert_eq!(bridge.counters(a).own_source, 1);
+    assert_eq!(whereabouts(&bridge, station(8)), Some(host), "a local address never moves");
+}
+
+#[test]
+fn the_address_of_a_shared_device_is_the_kernels_business() {
+    let (mut bridge, [a, b, c]) = three();
+    send(&mut bridge, a, BROADCAST, station(8), T);
+    bridge.set_local(b, Some(station(8)), LocalKind::Kernel);
+    assert!(send(&mut bridge, a, station(8), station(1), T).is_empty());
+    assert!(send(&mut bridge, b, station(8), station(1), T).is_empty());
+    assert_eq!(bridge.counters(a).dropped(DropReason::ToHost), 1);
+    assert_eq!(bridge.counters(b).dropped(DropReason::ToHost), 1);
+    assert_eq!(send(&mut bridge, b, BROADCAST, station(8), T), [a.0, c.0], "still forwarded");
+    assert_eq!(bridge.counters(b).own_source, 1);
+    bridge.set_local(b, None, LocalKind::Kernel);
+    assert_eq!(send(&mut bridge, a, station(8), station(1), T), [b.0, c.0]);
+}
+
+#[test]
+fn an_address_that_several_devices_share_belongs_to_the_first_until_it_leaves() {
+    let (mut bridge, [a, b, c]) = three();
+    bridge.set_local(b, Some(station(8)), LocalKind::HostPort);
+    bridge.set_local(a, Some(station(8)), LocalKind::HostPort);
+    bridge.set_local(c, Some(station(8)), LocalKind::Kernel);
+    assert_eq!(whereabouts(&bridge, station(8)), Some(b));
+    bridge.set_local(b, Some(station(7)), LocalKind::HostPort);
+    assert_eq!(whereabouts(&bridge, station(8)), Some(a));
+    bridge.remove_port(a);
+    assert_eq!(whereabouts(&bridge, station(8)), Some(c));
+    assert!(send(&mut bridge, b, station(8), station(1), T).is_empty());
+    assert_eq!(bridge.counters(b).dropped(DropReason::ToHost), 1);
+    bridge.set_local(c, None, LocalKind::Kernel);
+    assert_eq!(whereabouts(&bridge, station(8)), None);
+}
+
+#[test]
+fn a_bridge_has_as_many_ports_as_linux_and_no_more() {
+    let mut bridge = Bridge::new(BridgeSettings::default());
+    let mut last = port(&mut bridge);
+    for _ in 1..MAX_PORTS {
+        last = port(&mut bridge);
+    }
+    assert_eq!(bridge.add_port(PortSettings::default()), Err(TooManyPorts));
+    assert_eq!(send(&mut bridge, last, BROADCAST, station(1), T).len(), MAX_PORTS - 1);
+    bridge.remove_port(PortId(5));
+    assert_eq!(bridge.add_port(PortSettings::default()), Ok(PortId(5)));
+}

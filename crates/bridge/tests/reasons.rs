@@ -1,0 +1,190 @@
+//! Every drop reason, produced by what a user would call its cause.
+#![allow(clippy::unwrap_used, reason = "only tests are in here")]
+
+mod stations;
+
+use bridge::{Bridge, BridgeSettings, Deliveries, DropReason, LocalKind, Moment, PortId, Side};
+use frame::{Frame, FrameFault, GsoType, MacAddr, Offload, OffloadFault};
+use stations::{BROADCAST, bytes, port, send, send_bytes, station};
+
+const T: Moment = Moment(1_000);
+const PAUSE: MacAddr = MacAddr([1, 0x80, 0xc2, 0, 0, 1]);
+
+/// A bridge with two ports, up.
+fn two() -> (Bridge, PortId, PortId) {
+    let mut bridge = Bridge::new(BridgeSettings::default());
+    let (a, b) = (port(&mut bridge), port(&mut bridge));
+    (bridge, a, b)
+}
+
+/// What a port sees of a frame with this offload header.
+fn with_offload(bridge: &mut Bridge, ingress: PortId, bytes: &[u8], offload: Result<Offload, OffloadFault>) {
+    let frame = offload.map_err(FrameFault::Offload).and_then(|o| Frame::parse(bytes, 0, None, o));
+    bridge.forward(ingress, 0, bytes.len(), &frame, T, &mut Deliveries::new(1));
+}
+
+/// An egress that answers one copy with `reason`.
+fn refused(reason: DropReason) -> (Bridge, PortId) {
+    let (mut bridge, a, b) = two();
+    assert_eq!(send(&mut bridge, a, BROADCAST, station(1), T), [b.0]);
+    bridge.refused(b, reason);
+    (bridge, b)
+}
+
+/// Makes `reason` happen once; says where it should be counted.
+fn produce(reason: DropReason) -> (Bridge, PortId) {
+    let (mut bridge, a, b) = two();
+    let plain = bytes(BROADCAST, station(1), 60);
+    let tcp = Offload { needs_csum: true, csum_start: 34, csum_offset: 16, ..Offload::default() };
+    match reason {
+        DropReason::Runt => drop(send_bytes(&mut bridge, a, &plain[..13], T)),
+        DropReason::TooLong => bridge.drop_ingress(a, reason, 1),
+        DropReason::OffloadUnknownType => {
+            let unknown = Offload::decode(&[1, 3, 0, 0, 0, 0, 0, 0, 0, 0]);
+            with_offload(&mut bridge, a, &plain, unknown);
+        }
+        DropReason::OffloadZeroGsoSize => {
+            with_offload(&mut bridge, a, &plain, Ok(Offload { gso: GsoType::Tcp4, ..tcp }));
+        }
+        DropReason::OffloadChecksumBeyondFrame => {
+            with_offload(&mut bridge, a, &plain, Ok(Offload { csum_start: 59, ..tcp }));
+        }
+        DropReason::OffloadTypeDoesNotFit => {
+            let fault = Offload { gso: GsoType::Udp, gso_size: 8, needs_csum: false, ..tcp };
+            with_offload(&mut bridge, a, &plain, Ok(fault));
+        }
+        DropReason::SourceGroup => drop(send(&mut bridge, a, station(2), BROADCAST, T)),
+        DropReason::SourceZero => drop(send(&mut bridge, a, station(2), MacAddr::ZERO, T)),
+        DropReason::ReservedAddress => drop(send(&mut bridge, a, PAUSE, station(1), T)),
+        DropReason::IngressDown => {
+            bridge.set_link(a, false);
+            send(&mut bridge, a, BROADCAST, station(1), T);
+        }
+        DropReason::SamePort => drop(send(&mut bridge, a, station(1), station(1), T)),
+        DropReason::ToHost => {
+            bridge.set_local(a, Some(station(9)), LocalKind::Kernel);
+            send(&mut bridge, a, station(9), station(1), T);
+        }
+        DropReason::EgressDown => {
+            bridge.add_static(station(2), b).unwrap();
+            bridge.set_link(b, false);
+            send(&mut bridge, a, station(2), station(1), T);
+        }
+        DropReason::NoEgress => {
+            bridge.set_link(b, false);
+            send(&mut bridge, a, BROADCAST, station(1), T);
+        }
+        DropReason::Mtu => {
+            bridge.set_mtu(b, Some(1500));
+            send_bytes(&mut bridge, a, &bytes(BROADCAST, station(1), 1519), T);
+            return (bridge, b);
+        }
+        DropReason::Unfinishable
+        | DropReason::TxFull
+        | DropReason::TxTooLong
+        | DropReason::TxDown
+        | DropReason::TxGone
+        | DropReason::TxRefused => return refused(reason),
+    }
+    (bridge, a)
+}
+
+#[test]
+fn every_reason_can_happen_and_is_counted_once_at_its_port() {
+    for &reason in DropReason::ALL {
+        let (bridge, place) = produce(reason);
+        for id in [PortId(0), PortId(1)] {
+            let counters = bridge.counters(id);
+            let expected = u64::from(id == place);
+            assert_eq!(counters.dropped(reason), expected, "{reason} at port {}", id.0);
+            assert_eq!(counters.drops.iter().sum::<u64>(), expected, "no other reason than {reason}");
+            assert_eq!(counters.rx_frames, counters.forwarded + counters.ingress_drops(), "{reason}");
+            assert_eq!(counters.copies, counters.tx_frames + counters.egress_drops(), "{reason}");
+        }
+        let counters = bridge.counters(place);
+        let sides = (counters.ingress_drops(), counters.egress_drops());
+        assert_eq!(sides, if reason.side() == Side::Ingress { (1, 0) } else { (0, 1) }, "{reason}");
+    }
+}
+
+#[test]
+fn more_frames_than_the_queues_hold_are_lost_by_name() {
+    let (mut bridge, a, b) = two();
+    let raw = bytes(BROADCAST, station(1), 60);
+    let frame = Frame::parse(&raw, 0, None, Offload::default());
+    let mut out = Deliveries::new(2);
+    for index in 0..3 {
+        bridge.forward(a, index, 60, &frame, T, &mut out);
+    }
+    assert_eq!(out.queue(b), [0, 1]);
+    assert_eq!(bridge.counters(b).dropped(DropReason::TxFull), 1);
+}
+
+#[test]
+fn reserved_addresses_are_never_forwarded_but_all_except_pause_teach() {
+    for low in 0..=0x10 {
+        let (mut bridge, a, b) = two();
+        let got = send(&mut bridge, a, MacAddr([1, 0x80, 0xc2, 0, 0, low]), station(1), T);
+        let reserved = (1..=15).contains(&low);
+        assert_eq!(got.is_empty(), reserved, "{low:#x} to {}", b.0);
+        assert_eq!(bridge.counters(a).dropped(DropReason::ReservedAddress), u64::from(reserved));
+        assert_eq!(stations::whereabouts(&bridge, station(1)).is_some(), low != 1, "{low:#x}");
+    }
+}
+
+#[test]
+fn the_mtu_judges_without_the_outer_tag_and_with_four_bytes_of_slack() {
+    let (mut bridge, a, b) = two();
+    bridge.set_mtu(b, Some(1500));
+    let tagged = |len: usize| {
+        let mut raw = bytes(BROADCAST, station(1), len);
+        raw[12..14].copy_from_slice(&[0x81, 0]);
+        raw
+    };
+    for (raw, passes) in [
+        (bytes(BROADCAST, station(1), 1518), true),
+        (bytes(BROADCAST, station(1), 1519), false),
+        (tagged(1522), true),
+        (tagged(1523), false),
+    ] {
+        let got = send_bytes(&mut bridge, a, &raw, T);
+        assert_eq!(got, if passes { vec![b.0] } else { vec![] }, "{} bytes", raw.len());
+    }
+    bridge.set_mtu(b, None);
+    assert_eq!(send_bytes(&mut bridge, a, &bytes(BROADCAST, station(1), 65_000), T), [b.0]);
+}
+
+#[test]
+fn a_small_mtu_costs_only_its_own_port_the_copy() {
+    let (mut bridge, a, b) = two();
+    let c = port(&mut bridge);
+    bridge.set_mtu(b, Some(1500));
+    bridge.set_mtu(c, Some(9000));
+    assert_eq!(send_bytes(&mut bridge, a, &bytes(BROADCAST, station(1), 9000), T), [c.0]);
+    assert_eq!((bridge.counters(a).forwarded, bridge.counters(b).dropped(DropReason::Mtu)), (1, 1));
+}
+
+#[test]
+fn a_frame_to_be_cut_is_judged_by_its_segments() {
+    let (mut bridge, a, b) = two();
+    bridge.set_mtu(b, Some(1500));
+    // Ethernet, 20 bytes of IPv4, 32 of TCP: 1448 bytes of payload make 1514.
+    let mut raw = bytes(BROADCAST, station(1), 40_000);
+    raw[12..14].copy_from_slice(&[8, 0]);
+    raw[14] = 0x45;
+    raw[14 + 9] = 6;
+    raw[14 + 20 + 12] = 0x80;
+    for (gso_size, passes) in [(1448, true), (1452, true), (1453, false)] {
+        let offload = Offload {
+            needs_csum: true,
+            gso: GsoType::Tcp4,
+            gso_size,
+            csum_start: 34,
+            csum_offset: 16,
+            ..Offload::default()
+        };
+        let before = bridge.counters(b).dropped(DropReason::Mtu);
+        with_offload(&mut bridge, a, &raw, Ok(offload));
+        assert_eq!(bridge.counters(b).dropped(DropReason::Mtu) - before, u64::from(!passes), "{gso_size}");
+    }
+}
