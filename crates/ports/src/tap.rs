@@ -122,6 +122,12 @@ impl TapHandle {
     }
 }
 
+impl AsFd for TapHandle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// Creates the TAP, or attaches to it where it exists and is free.
 ///
 /// # Errors

@@ -1,0 +1,65 @@
+//! `cargo xtask throughput`: the switch against Linux Bridge and against a bare read/write loop, in one
+//! run, samples of all in turn, so that a ratio means something on a noisy machine.
+//!
+//! Traffic starts on core 0 and the switch runs on core 1. (Linux Bridge has no core of its own: it runs
+//! where the sender does.) Frames are counted where they arrive.
+
+mod bare_loop;
+mod generator;
+mod report;
+mod rig;
+mod sample;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use self::report::Report;
+use self::rig::{Rig, Subject};
+use self::sample::{Sample, idle, take};
+
+pub(crate) use self::bare_loop::{BareLoop, run as run_bare_loop};
+pub(crate) use self::generator::{Generate, run as run_generator};
+
+/// Which core the traffic starts on.
+const SENDER_CORE: usize = 0;
+/// Which core a userspace switch runs on.
+const SWITCH_CORE: usize = 1;
+
+/// Measures frames per second, TCP, latency, processor time and memory.
+#[derive(Debug, Args)]
+pub(crate) struct Throughput {
+    /// Rounds; in each every subject is sampled once, and the medians of all rounds are shown
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// Seconds of each frame-rate and TCP sample
+    #[arg(long, default_value_t = 2)]
+    seconds: u32,
+    /// Where the figures go as JSON
+    #[arg(long, default_value = "target/throughput.json")]
+    json: PathBuf,
+}
+
+/// Runs the comparison and shows its table.
+pub(crate) fn run(options: &Throughput) -> Result<()> {
+    let binary = build()?;
+    let mut samples: Vec<(Subject, Sample)> = Vec::new();
+    for round in 1..=options.rounds {
+        for subject in Subject::ALL {
+            eprintln!("round {round} of {}: {}", options.rounds, subject.name());
+            let mut rig = Rig::build(subject, &binary)?;
+            samples.push((subject, take(&mut rig, options.seconds)?));
+        }
+    }
+    eprintln!("idle for 10 seconds");
+    let idle = idle(&mut Rig::build(Subject::Switchd, &binary)?)?;
+    let report = Report::new(&samples, idle);
+    report.print();
+    report.write(&options.json)
+}
+
+fn build() -> Result<PathBuf> {
+    testbed::command::run("cargo build --quiet --release --package switchd")?;
+    Ok(testbed::target::target_directory().join("release/switchd"))
+}
