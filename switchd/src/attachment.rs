@@ -44,8 +44,8 @@ pub(crate) enum Reaction {
     Open,
     /// The device is lost; why.
     Lose(String),
-    /// The device is another in these respects.
-    Update { up: Option<bool>, mtu: Option<u32>, mac: Option<MacAddr> },
+    /// The device's link, MTU or address is not what it was.
+    Changed,
     /// The interface end is in another namespace now; the port works on.
     Moved,
     /// The interface end is back here, as this ifindex.
@@ -99,16 +99,8 @@ impl Attachment {
         if master.is_some() && held.tap.is_none() {
             return Reaction::Lose("the device was made a member of a bridge or bond".to_owned());
         }
-        let up = *up && *running;
-        let update = Reaction::Update {
-            up: (up != held.up).then_some(up),
-            mtu: (*mtu != held.mtu).then_some(*mtu),
-            mac: (*mac != held.mac).then_some(*mac),
-        };
-        match update {
-            Reaction::Update { up: None, mtu: None, mac: None } => Reaction::Nothing,
-            update => update,
-        }
+        let same = (*up && *running) == held.up && *mtu == held.mtu && *mac == held.mac;
+        if same { Reaction::Nothing } else { Reaction::Changed }
     }
 }
 
@@ -162,8 +154,7 @@ mod tests {
         for (is_up, is_running) in [(false, true), (true, false)] {
             let LinkEvent::Link { ifindex, name, mac, mtu, master, .. } = link(5, "eth7") else { panic!() };
             let event = LinkEvent::Link { ifindex, name, mac, mtu, master, up: is_up, running: is_running };
-            let down = Reaction::Update { up: Some(false), mtu: None, mac: None };
-            assert_eq!(raw(Some(held())).react(&event), down);
+            assert_eq!(raw(Some(held())).react(&event), Reaction::Changed);
         }
     }
 

@@ -10,6 +10,7 @@ use bridge::LocalKind;
 use config::PortKind;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::{Events, Interest, Poll, Token, Waker};
+use ports::device;
 use ports::links::{LinkEvent, LinkWatcher};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
@@ -141,17 +142,7 @@ impl Control {
             Reaction::Nothing => {}
             Reaction::Open => self.open_late(index),
             Reaction::Lose(why) => self.lose(index, &why),
-            Reaction::Update { up, mtu, mac } => {
-                let Some(held) = &mut attachment.held else { return };
-                held.up = up.unwrap_or(held.up);
-                held.mtu = mtu.unwrap_or(held.mtu);
-                held.mac = mac.unwrap_or(held.mac);
-                let held = held.clone();
-                if let Some(up) = up {
-                    info!(port = attachment.config.name, "link is {}", if up { "up" } else { "down" });
-                }
-                self.tell_worker(index, &held);
-            }
+            Reaction::Changed => self.look_again(index),
             Reaction::Moved => {
                 let Some(held) = &mut attachment.held else { return };
                 (held.moved, held.up) = (true, true);
@@ -172,6 +163,25 @@ impl Control {
                 self.react(index, event);
             }
         }
+    }
+
+    /// An event says that a device has changed, but not whether it is the latest word: asks the kernel.
+    fn look_again(&mut self, index: usize) {
+        let attachment = &mut self.attachments[index];
+        let Some(held) = &mut attachment.held else { return };
+        // A device that is gone by now has an event of its own.
+        let Ok(device) = device::find(&attachment.config.device) else { return };
+        if device.ifindex != held.ifindex {
+            return;
+        }
+        let was_up = held.up;
+        held.up = device.up && device.running;
+        (held.mtu, held.mac) = (device.mtu, device.mac);
+        let held = held.clone();
+        if held.up != was_up {
+            info!(port = attachment.config.name, "link is {}", if held.up { "up" } else { "down" });
+        }
+        self.tell_worker(index, &held);
     }
 
     /// Opens a device that has appeared; if it can't be used says why, once.
@@ -237,7 +247,7 @@ impl Control {
         self.worker.send(Command::Detach { port });
         self.worker.send(Command::Local { port, mac: None, kind: LocalKind::Kernel });
         let config = attachment.config.clone();
-        self.opener.release(&config, &held);
+        self.opener.release(&config, held);
     }
 
     fn summarise(&self) {
@@ -253,7 +263,7 @@ impl Control {
     pub(crate) fn put_back(mut self) {
         for attachment in &mut self.attachments {
             if let Some(held) = attachment.held.take() {
-                self.opener.release(&attachment.config, &held);
+                self.opener.release(&attachment.config, held);
             }
         }
         for problem in self.opener.finish() {

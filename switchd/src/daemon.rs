@@ -27,7 +27,7 @@ const COMMANDS: usize = 256;
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let run_dir = RunDir::take(&config.bridge.name)?;
     let (listener, wake_control) = Listener::new()?;
-    let opener = Opener::new(&run_dir)?;
+    let opener = Opener::new(&run_dir);
     let (bridge, attachments) = assemble(config)?;
 
     let (commands, from_control) = bounded(COMMANDS);
@@ -93,13 +93,20 @@ fn open_all(control: &mut Control) -> anyhow::Result<Vec<Option<Opened>>> {
             Err(error) => {
                 error!(port = attachment.config.name, "{error:#}");
                 refused += 1;
+                all.push(None);
             }
         }
     }
     if refused == 0 {
         return Ok(all);
     }
-    drop(all);
+    let attachments = std::mem::take(&mut control.attachments);
+    for (attachment, opened) in attachments.iter().zip(all) {
+        // The halves of the pair are closed here, before the device is let go.
+        if let Some(Opened { held, .. }) = opened {
+            control.opener.release(&attachment.config, held);
+        }
+    }
     control.opener.finish();
     bail!("{refused} port(s) refused; nothing was started")
 }
