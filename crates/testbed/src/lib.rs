@@ -16,15 +16,31 @@
 //! # }
 //! ```
 
+pub mod capture;
+pub mod checksum;
 pub mod command;
+pub mod datagrams;
+pub mod frame_socket;
+pub mod guest;
 pub mod link;
 pub mod namespace;
+pub mod pattern;
+pub mod pcap;
 pub mod ping;
 pub mod process;
+pub mod switchd;
+pub mod target;
+pub mod tcp;
 pub mod wait;
 
+pub use capture::Capture;
+pub use datagrams::udp_exchange;
+pub use frame_socket::FrameSocket;
+pub use guest::{Guest, GuestOptions};
 pub use link::{End, kernel_bridge, veth};
 pub use namespace::Namespace;
 pub use ping::{Ping, ping};
-pub use process::Process;
+pub use process::{Process, Signal};
+pub use switchd::Switchd;
+pub use tcp::{Transfer, tcp_transfer};
 pub use wait::wait_until;

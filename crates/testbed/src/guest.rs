@@ -1,0 +1,203 @@
+//! A virtual machine on a TAP that QEMU holds, as people run them: Debian's kernel, and a virtio network
+//! card with QEMU's defaults, all offloads on.
+//!
+//! QEMU emulates the processor (TCG), so no KVM is needed and every machine shows the same. A guest is
+//! there some two to five seconds after its start. It has busybox (ping, nc, wget, httpd, udhcpc, ip, …), iperf3
+//! where this machine has it, and the modules 8021q, vxlan, geneve, `ip_gre` and ipip to load.
+
+mod console;
+mod cpio;
+mod image;
+mod transfer;
+
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+pub use console::Answer;
+use console::Console;
+pub use transfer::{guest_to_guest, guest_to_namespace, namespace_to_guest};
+
+use crate::{Namespace, Ping, command, wait_until};
+
+/// Ample time to boot on a busy machine.
+const BOOT: Duration = Duration::from_secs(90);
+
+/// Ample time for a command that does nothing long.
+const SOON: Duration = Duration::from_secs(20);
+
+/// How a guest is made.
+#[derive(Clone, Debug, Default)]
+pub struct GuestOptions {
+    /// Name of the TAP that QEMU makes in the namespace, or opens if it is there.
+    pub tap: String,
+    /// MAC address of the guest's card.
+    pub mac: String,
+    /// Addresses of the guest's eth0, each with its prefix length.
+    pub addresses: Vec<String>,
+}
+
+/// A running guest. Dropping it kills QEMU, and with it the TAP goes.
+#[derive(Debug)]
+pub struct Guest {
+    qemu: Child,
+    console: Console,
+    options: GuestOptions,
+    ready: bool,
+}
+
+impl Guest {
+    /// Starts QEMU and sets the TAP up; the guest boots on while others are started. The first use waits
+    /// for it, or [`Guest::wait_ready`].
+    ///
+    /// # Errors
+    /// QEMU, the kernel or busybox are not installed, or the TAP can't be opened.
+    pub fn start(namespace: &Namespace, options: GuestOptions) -> Result<Self> {
+        let image = image::image()?;
+        let mut qemu = namespace.command("qemu-system-x86_64");
+        // Not microvm, though it is smaller: it now and then hangs at boot, calibrating its clock.
+        qemu.args(["-accel", "tcg", "-cpu", "max", "-M", "q35", "-m", "256"]);
+        qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"]);
+        qemu.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(&image.root);
+        qemu.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]);
+        let tap = format!("tap,id=n0,ifname={},script=no,downscript=no", options.tap);
+        // Without a boot ROM, which is of a package that need not be there.
+        let card = format!("virtio-net-pci,netdev=n0,mac={},romfile=", options.mac);
+        qemu.args(["-netdev", &tap, "-device", &card]);
+        qemu.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut qemu = qemu.spawn().context("can't start QEMU")?;
+        let (Some(input), Some(output)) = (qemu.stdin.take(), qemu.stdout.take()) else {
+            anyhow::bail!("no pipes to QEMU");
+        };
+        let mut guest = Self { qemu, console: Console::new(input, output), options, ready: false };
+        guest.wait_for_tap(namespace)?;
+        Ok(guest)
+    }
+
+    fn wait_for_tap(&mut self, namespace: &Namespace) -> Result<()> {
+        let tap = self.options.tap.clone();
+        // Its carrier is on once someone holds the descriptor.
+        let on = |link: String| link.contains("LOWER_UP") && link.contains("tun type tap");
+        let opened = || {
+            namespace.ip(&format!("link set {tap} up")).is_ok()
+                && namespace.ip(&format!("-d link show dev {tap}")).is_ok_and(on)
+        };
+        let waited = wait_until(SOON, "QEMU opens its TAP", || opened() || !self.is_running());
+        if waited.is_ok() && self.is_running() {
+            return Ok(());
+        }
+        let _ = self.qemu.kill();
+        let mut said = String::new();
+        if let Some(mut stderr) = self.qemu.stderr.take() {
+            let _ = std::io::Read::read_to_string(&mut stderr, &mut said);
+        }
+        anyhow::bail!("QEMU does not open {tap}: {}", said.trim())
+    }
+
+    /// Waits until the guest takes commands and has its addresses.
+    ///
+    /// # Errors
+    /// It does not boot; the message shows its console.
+    pub fn wait_ready(&mut self) -> Result<()> {
+        if self.ready {
+            return Ok(());
+        }
+        self.console.wait_ready(BOOT)?;
+        self.ready = true;
+        self.check("ip link set eth0 up")?;
+        for address in self.options.addresses.clone() {
+            self.check(&format!("ip address add {address} dev eth0"))?;
+        }
+        Ok(())
+    }
+
+    /// Runs a line of shell in the guest, to its end or for `timeout`, and returns what it said. What runs
+    /// on in the background must have its output elsewhere: `httpd -h /tmp >/dev/null 2>&1 &`.
+    ///
+    /// # Errors
+    /// The guest does not answer; a command that fails is an answer.
+    pub fn run(&mut self, command: &str, timeout: Duration) -> Result<Answer> {
+        self.wait_ready()?;
+        self.console.run(command, timeout)
+    }
+
+    /// Runs a short line of shell in the guest and returns what it said.
+    ///
+    /// # Errors
+    /// The guest does not answer, or the command fails; the message shows what it said.
+    pub fn check(&mut self, command: &str) -> Result<String> {
+        let answer = self.run(command, SOON)?;
+        let Answer { status, output } = answer;
+        ensure!(status == 0, "in the guest on {}: {command}: status {status}: {output}", self.options.tap);
+        Ok(output)
+    }
+
+    /// Sends `count` echo requests, five a second, from the guest.
+    ///
+    /// # Errors
+    /// The guest does not answer. Losses are a result, not an error.
+    pub fn ping(&mut self, to: &str, count: u32) -> Result<Ping> {
+        let timeout = SOON + Duration::from_secs(u64::from(count));
+        Ping::parse(&self.run(&format!("ping -q -i 0.2 -W 1 -c {count} {to}"), timeout)?.output)
+    }
+
+    /// Stops the whole guest, as SIGSTOP to QEMU does, and returns when it stands: frames for it pile up
+    /// in the TAP.
+    ///
+    /// # Errors
+    /// QEMU has ended.
+    pub fn stop(&self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        wait_until(SOON, "all threads of QEMU stand", || {
+            let tasks =
+                std::fs::read_dir(format!("/proc/{}/task", self.id())).into_iter().flatten().flatten();
+            let stat = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("stat"));
+            tasks.map(stat).all(|stat| stat.is_ok_and(|stat| stat.contains(") T ")))
+        })
+    }
+
+    /// Lets a stopped guest go on.
+    ///
+    /// # Errors
+    /// QEMU has ended.
+    pub fn cont(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// QEMU's process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.qemu.id()
+    }
+
+    fn is_running(&mut self) -> bool {
+        matches!(self.qemu.try_wait(), Ok(None))
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("no process id")?;
+        kill_process(pid, signal).with_context(|| format!("QEMU on {} has ended", self.options.tap))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+/// What is missing on this machine to start a guest, each with the Debian package that has it.
+#[must_use]
+pub fn missing() -> Vec<&'static str> {
+    let mut missing = Vec::new();
+    if command::run("qemu-system-x86_64 --version").is_err() {
+        missing.push("qemu-system-x86");
+    }
+    if image::image().is_err() {
+        missing.extend(["linux-image-cloud-amd64", "busybox-static"]);
+    }
+    missing
+}

@@ -1,0 +1,85 @@
+//! Commands to a guest and their answers, over its serial line (the other side is `init.sh`).
+
+use std::io::{Read, Write};
+use std::process::{ChildStdin, ChildStdout};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// A command that came to its end in a guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its exit status; 137 if it did not end in time and was killed.
+    pub status: i32,
+    /// What it wrote, standard output and error together.
+    pub output: String,
+}
+
+/// Longest line that the guest's terminal takes.
+const LONGEST: usize = 4000;
+
+/// Beyond the time that the command has, for the guest to answer.
+const GRACE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Console {
+    input: ChildStdin,
+    output: Receiver<Vec<u8>>,
+    /// What has come and was not yet an answer.
+    unread: String,
+    number: u32,
+}
+
+impl Console {
+    pub(super) fn new(input: ChildStdin, mut output: ChildStdout) -> Self {
+        let (tell, told) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = output.read(&mut buffer) {
+                if tell.send(buffer.get(..length).unwrap_or_default().to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { input, output: told, unread: String::new(), number: 0 }
+    }
+
+    /// Waits for the line with which `init.sh` says that it reads commands.
+    pub(super) fn wait_ready(&mut self, timeout: Duration) -> Result<()> {
+        self.read_to("\n\u{1}ready\n", timeout).map(drop).context("the guest does not boot")
+    }
+
+    pub(super) fn run(&mut self, command: &str, timeout: Duration) -> Result<Answer> {
+        ensure!(command.len() < LONGEST && !command.contains('\n'), "not one line: {command}");
+        self.number += 1;
+        let (number, seconds) = (self.number, timeout.as_secs().max(1));
+        writeln!(self.input, "{number} {seconds} {command}").context("the guest is gone")?;
+        let output = self
+            .read_to(&format!("\n\u{1}{number} "), timeout + GRACE)
+            .with_context(|| format!("waiting for the end of: {command}"))?;
+        let status = self.read_to("\n", GRACE)?;
+        // A command that overran its time when the guest stood still has answered in between.
+        let output = output.rsplit('\u{1}').next().unwrap_or_default();
+        Ok(Answer { status: status.trim().parse()?, output: output.replace('\r', "") })
+    }
+
+    /// What comes before `mark`, which is taken too.
+    fn read_to(&mut self, mark: &str, timeout: Duration) -> Result<String> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some((before, after)) = self.unread.split_once(mark) {
+                let (before, after) = (before.to_owned(), after.to_owned());
+                self.unread = after;
+                return Ok(before);
+            }
+            match self.output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => self.unread.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("no answer within {timeout:?}; it said:\n{}", self.unread)
+                }
+                Err(RecvTimeoutError::Disconnected) => bail!("QEMU has ended; it said:\n{}", self.unread),
+            }
+        }
+    }
+}

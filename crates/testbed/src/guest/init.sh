@@ -1,0 +1,21 @@
+#!/bin/busybox sh
+# The whole system of a guest: brings up its network card, then runs the commands that arrive on the
+# serial line, one a line as "NUMBER SECONDS COMMAND". After a command's output comes a line of the byte 1,
+# its number and its exit status.
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs tmp /tmp
+exec </dev/ttyS0 >/dev/ttyS0 2>&1
+stty -echo -onlcr
+# An IPv6 address is usable at once.
+echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad
+for module in virtio_pci virtio_net; do modprobe $module; done
+ip link set lo up
+printf '\n\001ready\n'
+while read -r number seconds command; do
+    timeout -s KILL "$seconds" sh -c "$command" </dev/null
+    printf '\n\001%s %s\n' "$number" "$?"
+done
+poweroff -f
