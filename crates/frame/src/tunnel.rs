@@ -36,9 +36,6 @@ pub(crate) fn udp(bytes: &[u8], at: usize) -> Result<(Next, usize), FinishFault>
 /// What the GRE header at `at` carries, and where that starts.
 pub(crate) fn gre(bytes: &[u8], at: usize) -> Result<(Next, usize), FinishFault> {
     let fields = GreFields::of(be16(bytes, at)?).ok_or(FinishFault::UnknownHeader)?;
-    if bytes.len() < at + fields.len {
-        return Err(FinishFault::Truncated);
-    }
     Ok((carried(be16(bytes, at + 2)?), at + fields.len))
 }
 

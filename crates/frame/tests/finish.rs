@@ -224,6 +224,48 @@ fn a_checksum_inside_a_tunnel_is_finished_where_it_is() {
     assert_eq!(finish(&bytes, offload), Ok(vec![expected]));
 }
 
+/// 0 in a UDP header says that there is no checksum (RFC 768): a sum of all ones is written as 0xffff.
+#[test]
+fn a_udp_checksum_of_a_segment_is_never_zero() {
+    let udp = packet(&[IPV4], Transport::Udp);
+    let (bytes, offload) = udp.whole(&[0; 4], 2, 0);
+    let sum = finish(&bytes, offload).unwrap()[0][40..42].to_vec();
+    let (bytes, offload) = udp.whole(&[sum.clone(), sum].concat(), 2, 0);
+    assert_eq!(finish(&bytes, offload).unwrap()[0][40..42], [0xff, 0xff]);
+
+    // The tunnel's own: two reserved bytes of the VXLAN header take up what is missing.
+    let tunnel = packet(&[IPV4, Outer::Vxlan { port: 4789, checksum: true }, IPV4], TCP);
+    let (mut bytes, offload) = tunnel.whole(b"hello", 100, 0);
+    let sum = finish(&bytes, offload).unwrap()[0][40..42].to_vec();
+    bytes[44..46].copy_from_slice(&sum);
+    assert_eq!(finish(&bytes, offload).unwrap()[0][40..42], [0xff, 0xff]);
+}
+
+#[test]
+fn tunnels_that_are_not_what_they_seem_are_refused() {
+    let changed = |outers: &[Outer], at: usize, value: u8| {
+        let (mut bytes, offload) = packet(outers, TCP).whole(&[7; 300], 100, 0);
+        assert_eq!(fault(&bytes, offload), None, "{outers:?}");
+        bytes[at] = value;
+        fault(&bytes, offload)
+    };
+    let unknown = Some(FinishFault::UnknownHeader);
+    // VXLAN without a valid VNI; Geneve of another version; GRE of another version, with source routing.
+    assert_eq!(changed(&[IPV4, VXLAN, IPV4], 42, 0), unknown);
+    let geneve = Outer::Geneve { options: 0, checksum: false, ethernet: false };
+    assert_eq!(changed(&[IPV4, geneve, IPV4], 42, 0x40), unknown);
+    let gre = Outer::Gre { checksum: false, key: false, sequence: None, ethernet: false };
+    assert_eq!(changed(&[IPV4, gre.clone(), IPV4], 35, 1), unknown);
+    assert_eq!(changed(&[IPV4, gre.clone(), IPV4], 34, 0x40), unknown);
+    // ERSPAN in GRE.
+    assert_eq!(changed(&[IPV4, gre, IPV4], 36, 0x88), unknown);
+    // A tunnel's UDP checksum would need the last address of a source route; without one it can be cut.
+    let routed = Outer::Ipv6 { extensions: vec![(43, 2)] };
+    let summed = Outer::Vxlan { port: 4789, checksum: true };
+    assert_eq!(changed(&[routed.clone(), summed, IPV4], 57, 1), unknown);
+    assert_eq!(changed(&[routed, VXLAN, IPV4], 57, 1), None);
+}
+
 #[test]
 fn each_fault_has_its_name() {
     let payload = [7; 300];
@@ -249,9 +291,19 @@ fn each_fault_has_its_name() {
     assert_eq!(moved(38, 16), Some(FinishFault::UnknownHeader));
     assert_eq!(moved(30, 16), Some(FinishFault::Truncated));
     assert_eq!(moved(34, 18), Some(FinishFault::WrongType));
+    // An IPv4 header of 16 bytes, and TCP right behind it.
+    let mut short = good.clone();
+    (short[14], short[42]) = (0x44, 0x50);
+    let behind = Offload { csum_start: 30, ..offload };
+    assert_eq!(fault(&short, behind), Some(FinishFault::UnknownHeader));
 
     let (mut bytes, offload) =
         packet(&[Outer::Ipv6 { extensions: vec![(60, 0)] }], TCP).whole(&payload, 100, 0);
+    assert_eq!(fault(&bytes, Offload { gso: GsoType::Tcp4, ..offload }), Some(FinishFault::WrongType));
+    assert_eq!(fault(&bytes, Offload { gso: GsoType::Udp, ..offload }), Some(FinishFault::WrongType));
+    // Destination options that reach into TCP; a fragment.
+    bytes[14 + 40 + 1] = 1;
+    assert_eq!(fault(&bytes, offload), Some(FinishFault::Truncated));
     bytes[14 + 6] = 44;
     assert_eq!(fault(&bytes, offload), Some(FinishFault::Fragment));
     let deep = vec![IPV4; 9];
