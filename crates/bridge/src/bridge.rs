@@ -223,6 +223,13 @@ impl Bridge {
         self.ports.get(port).map_or(&NOTHING, |port| &port.counters)
     }
 
+    /// On which port a station is, as a frame to it would find out.
+    #[inline]
+    #[must_use]
+    pub fn lookup(&self, mac: MacAddr) -> Option<PortId> {
+        self.fdb.lookup(Key::new(FID, mac)).map(|found| found.port)
+    }
+
     /// All entries of the FDB, in no order.
     pub fn fdb(&self) -> impl Iterator<Item = FdbEntry> {
         self.fdb.iter()

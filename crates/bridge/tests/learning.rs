@@ -8,7 +8,7 @@ use bridge::{
     StaticRefused, TooManyPorts,
 };
 use frame::MacAddr;
-use stations::{BROADCAST, host_port, port, send, station, whereabouts};
+use stations::{BROADCAST, host_port, port, send, station};
 
 fn bridge(fdb_max: usize, ageing: Span) -> Bridge {
     Bridge::new(BridgeSettings { ageing_time: ageing, fdb_max })
@@ -48,9 +48,9 @@ fn a_silent_station_is_forgotten_after_the_ageing_time_to_the_millisecond() {
     let (mut bridge, [a, ..]) = three();
     send(&mut bridge, a, BROADCAST, station(1), T);
     bridge.tick(Moment(later(300).0 - 1));
-    assert_eq!(whereabouts(&bridge, station(1)), Some(a));
+    assert_eq!(bridge.lookup(station(1)), Some(a));
     bridge.tick(later(300));
-    assert_eq!(whereabouts(&bridge, station(1)), None);
+    assert_eq!(bridge.lookup(station(1)), None);
     assert_eq!((bridge.fdb_counters().aged, bridge.next_deadline()), (1, None));
 }
 
@@ -104,7 +104,7 @@ fn a_long_ageing_time_does_not_confuse_the_coarse_stamp() {
     send(&mut bridge, a, BROADCAST, station(1), Moment(0));
     send(&mut bridge, a, BROADCAST, station(1), Moment(65_536_000));
     bridge.tick(Moment(100_000_000));
-    assert_eq!(whereabouts(&bridge, station(1)), Some(a));
+    assert_eq!(bridge.lookup(station(1)), Some(a));
 }
 
 #[test]
@@ -128,9 +128,9 @@ fn a_full_database_forgets_the_oldest_of_the_port_that_holds_most() {
     // Station 1 spoke again a while later: now 2 is the oldest of port a.
     send(&mut bridge, a, BROADCAST, station(1), later(5));
     assert_eq!(send(&mut bridge, b, BROADCAST, station(5), later(6)), [a.0], "frames still flow");
-    assert_eq!(whereabouts(&bridge, station(2)), None);
+    assert_eq!(bridge.lookup(station(2)), None);
     for (n, ingress) in [(1, a), (3, a), (4, b), (5, b)] {
-        assert_eq!(whereabouts(&bridge, station(n)), Some(ingress), "station {n}");
+        assert_eq!(bridge.lookup(station(n)), Some(ingress), "station {n}");
     }
     assert_eq!((bridge.fdb_counters().evicted, bridge.fdb_counters().learned), (1, 5));
 }
@@ -155,12 +155,12 @@ fn a_link_that_goes_down_takes_the_learned_stations_along() {
     send(&mut bridge, c, BROADCAST, station(3), T);
     bridge.add_static(station(9), b).unwrap();
     bridge.set_link(b, false);
-    assert_eq!(whereabouts(&bridge, station(2)), None);
+    assert_eq!(bridge.lookup(station(2)), None);
     assert_eq!(send(&mut bridge, a, station(2), station(1), T), [c.0]);
     assert!(send(&mut bridge, a, station(9), station(1), T).is_empty());
     bridge.set_link(b, true);
     assert_eq!(send(&mut bridge, a, station(9), station(1), T), [b.0]);
-    assert_eq!(whereabouts(&bridge, station(3)), Some(c));
+    assert_eq!(bridge.lookup(station(3)), Some(c));
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn the_host_port_gets_its_own_address_and_groups_but_no_unknown_station() {
     assert_eq!(bridge.counters(host).own_source, 0, "its own address from its own port is no loop");
     send(&mut bridge, a, BROADCAST, station(8), T);
     assert_eq!(bridge.counters(a).own_source, 1);
-    assert_eq!(whereabouts(&bridge, station(8)), Some(host), "a local address never moves");
+    assert_eq!(bridge.lookup(station(8)), Some(host), "a local address never moves");
 }
 
 #[test]
@@ -245,15 +245,15 @@ fn an_address_that_several_devices_share_belongs_to_the_first_until_it_leaves() 
     bridge.set_local(b, Some(station(8)), LocalKind::HostPort);
     bridge.set_local(a, Some(station(8)), LocalKind::HostPort);
     bridge.set_local(c, Some(station(8)), LocalKind::Kernel);
-    assert_eq!(whereabouts(&bridge, station(8)), Some(b));
+    assert_eq!(bridge.lookup(station(8)), Some(b));
     bridge.set_local(b, Some(station(7)), LocalKind::HostPort);
-    assert_eq!(whereabouts(&bridge, station(8)), Some(a));
+    assert_eq!(bridge.lookup(station(8)), Some(a));
     bridge.remove_port(a);
-    assert_eq!(whereabouts(&bridge, station(8)), Some(c));
+    assert_eq!(bridge.lookup(station(8)), Some(c));
     assert!(send(&mut bridge, b, station(8), station(1), T).is_empty());
     assert_eq!(bridge.counters(b).dropped(DropReason::ToHost), 1);
     bridge.set_local(c, None, LocalKind::Kernel);
-    assert_eq!(whereabouts(&bridge, station(8)), None);
+    assert_eq!(bridge.lookup(station(8)), None);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod stations;
 use bridge::{Bridge, BridgeSettings, Deliveries, DropReason, Moment, PortId, PortSettings, Span};
 use frame::{Frame, MacAddr, Offload, Tag};
 use proptest::prelude::*;
-use stations::{BROADCAST, port, send, station, whereabouts};
+use stations::{BROADCAST, port, send, station};
 
 /// A bridge with so many ports, up.
 fn with_ports(ports: usize, settings: BridgeSettings) -> (Bridge, Vec<PortId>) {
@@ -72,7 +72,7 @@ proptest! {
             if bridge.next_deadline().is_some_and(|deadline| deadline <= now) {
                 bridge.tick(now);
             }
-            prop_assert_eq!(whereabouts(&bridge, station(1)), Some(ports[0]));
+            prop_assert_eq!(bridge.lookup(station(1)), Some(ports[0]));
             send(&mut bridge, ports[0], BROADCAST, station(1), now);
         }
     }
@@ -99,7 +99,7 @@ proptest! {
             send(&mut bridge, ports[0], BROADCAST, station(1_000 + n), Moment(u64::from(n) * 100));
         }
         for (mac, ingress) in honest {
-            prop_assert_eq!(whereabouts(&bridge, mac), Some(ingress));
+            prop_assert_eq!(bridge.lookup(mac), Some(ingress));
         }
         prop_assert_eq!(bridge.fdb_dynamic_len(), max);
     }

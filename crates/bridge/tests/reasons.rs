@@ -128,7 +128,7 @@ fn reserved_addresses_are_never_forwarded_but_all_except_pause_teach() {
         let reserved = (1..=15).contains(&low);
         assert_eq!(got.is_empty(), reserved, "{low:#x} to {}", b.0);
         assert_eq!(bridge.counters(a).dropped(DropReason::ReservedAddress), u64::from(reserved));
-        assert_eq!(stations::whereabouts(&bridge, station(1)).is_some(), low != 1, "{low:#x}");
+        assert_eq!(bridge.lookup(station(1)).is_some(), low != 1, "{low:#x}");
     }
 }
 

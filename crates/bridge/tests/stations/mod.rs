@@ -55,8 +55,3 @@ pub(crate) fn host_port(bridge: &mut Bridge) -> PortId {
     bridge.set_link(port, true);
     port
 }
-
-/// On which port a station is known.
-pub(crate) fn whereabouts(bridge: &Bridge, mac: MacAddr) -> Option<PortId> {
-    bridge.fdb().find(|entry| entry.mac == mac).map(|entry| entry.port)
-}
