@@ -5,6 +5,7 @@
 //! and hands each frame to the [`TxQueue`] of every port that gets it.
 
 pub mod batch;
+pub mod bypass;
 pub mod device;
 pub mod exclusive;
 pub mod features;

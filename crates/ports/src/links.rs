@@ -63,6 +63,8 @@ pub struct LinkWatcher {
     /// Links that were told of and are not gone: as many as the host has.
     known: BTreeMap<u32, String>,
     dump: Option<Dump>,
+    /// The list must be asked for, once nothing else is waiting to be read: a full socket takes none.
+    ask: bool,
     sequence: u32,
 }
 
@@ -73,8 +75,6 @@ struct Dump {
     seen: BTreeSet<u32>,
     /// Links in an event since the list was asked for: the list says nothing new of them.
     newer: BTreeSet<u32>,
-    /// Something was lost meanwhile: ask once more afterwards.
-    again: bool,
 }
 
 impl LinkWatcher {
@@ -88,7 +88,7 @@ impl LinkWatcher {
         socket.set_rx_buf_sz(RECEIVE_BUFFER)?;
         socket.bind(&SocketAddr::new(0, 0))?;
         socket.add_membership(LINK_GROUP)?;
-        let mut watcher = Self { socket, known: BTreeMap::new(), dump: None, sequence: 0 };
+        let mut watcher = Self { socket, known: BTreeMap::new(), dump: None, ask: false, sequence: 0 };
         watcher.ask()?;
         Ok(watcher)
     }
@@ -96,7 +96,8 @@ impl LinkWatcher {
     /// Reads all that is there, appending to `out`; never blocks. Call it after each readiness event.
     ///
     /// # Errors
-    /// As `recv(2)`. Losing messages is not an error: the list is asked for again.
+    /// As `recv(2)`, or the kernel refuses to list the links; the next call tries again. Losing messages
+    /// is not an error: the list is asked for once more.
     pub fn read(&mut self, out: &mut Vec<LinkEvent>) -> io::Result<()> {
         loop {
             match self.socket.recv_from_full() {
@@ -107,22 +108,13 @@ impl LinkWatcher {
                 }
                 Ok(_) => {} // Not from the kernel.
                 Err(error) => match error.raw_os_error() {
+                    Some(libc::EAGAIN) if self.ask && self.dump.is_none() => self.ask()?,
                     Some(libc::EAGAIN) => return Ok(()),
                     Some(libc::EINTR) => {}
-                    Some(libc::ENOBUFS) => self.lost()?,
+                    Some(libc::ENOBUFS) => self.ask = true,
                     _ => return Err(error),
                 },
             }
-        }
-    }
-
-    fn lost(&mut self) -> io::Result<()> {
-        match &mut self.dump {
-            Some(dump) => {
-                dump.again = true;
-                Ok(())
-            }
-            None => self.ask(),
         }
     }
 
@@ -132,6 +124,7 @@ impl LinkWatcher {
         let bytes = netlink::encode(request, NLM_F_DUMP, self.sequence);
         self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
         self.dump = Some(Dump::default());
+        self.ask = false;
         Ok(())
     }
 
@@ -139,15 +132,17 @@ impl LinkWatcher {
         // What the crate can't read, of a later kernel, is passed over.
         let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(message) else { return Ok(()) };
         let of_dump = self.is_of_dump(&message.header);
-        if let Some(dump) = self.dump.as_mut().filter(|_| of_dump) {
-            dump.again |= message.header.flags & NLM_F_DUMP_INTR != 0;
-        }
+        self.ask |= of_dump && message.header.flags & NLM_F_DUMP_INTR != 0;
         match message.payload {
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
                 self.tell(&link, of_dump, out)
             }
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => self.forget(&link, out),
-            NetlinkPayload::Done(_) | NetlinkPayload::Error(_) if of_dump => return self.end_of_dump(out),
+            NetlinkPayload::Done(_) if of_dump => self.end_of_dump(out),
+            NetlinkPayload::Error(error) if of_dump => {
+                (self.dump, self.ask) = (None, true);
+                return Err(io::Error::from_raw_os_error(error.raw_code().saturating_neg()));
+            }
             _ => {}
         }
         Ok(())
@@ -197,11 +192,11 @@ impl LinkWatcher {
         }
     }
 
-    /// Whatever was known and is not in the list has gone unheard.
-    fn end_of_dump(&mut self, out: &mut Vec<LinkEvent>) -> io::Result<()> {
-        let Some(dump) = self.dump.take() else { return Ok(()) };
-        if dump.again {
-            return self.ask();
+    /// Whatever was known and is not in a whole list has gone unheard.
+    fn end_of_dump(&mut self, out: &mut Vec<LinkEvent>) {
+        let Some(dump) = self.dump.take() else { return };
+        if self.ask {
+            return; // The list was disturbed; the next one will tell.
         }
         self.known.retain(|&ifindex, name| {
             let there = dump.seen.contains(&ifindex);
@@ -210,7 +205,6 @@ impl LinkWatcher {
             }
             there
         });
-        Ok(())
     }
 }
 

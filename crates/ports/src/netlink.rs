@@ -12,6 +12,13 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 /// How often an interrupted dump is asked for again.
 const DUMP_ATTEMPTS: usize = 10;
 
+/// `NLMSG_ERROR` and `NLMSG_DONE`.
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+
+/// Bytes of `struct nlmsghdr`.
+pub(crate) const HEADER: usize = 16;
+
 /// A socket of the family `protocol` in the caller's network namespace.
 pub(crate) fn open(protocol: isize) -> io::Result<Socket> {
     let mut socket = Socket::new(protocol)?;
@@ -31,56 +38,57 @@ pub(crate) fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32) ->
     bytes
 }
 
-/// Asks for one thing, or orders one.
+/// Asks rtnetlink for one thing, or orders one.
 pub(crate) fn ask(message: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
-    exchange(message, NLM_F_ACK).map(|(replies, _)| replies)
+    let request = encode(message, NLM_F_ACK, 1);
+    exchange(NETLINK_ROUTE, &request).map(|(replies, _)| decode(&replies))
 }
 
-/// Asks for all of a kind.
+/// Asks rtnetlink for all of a kind.
 pub(crate) fn dump(message: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+    let request = encode(message, NLM_F_DUMP, 1);
+    dump_raw(NETLINK_ROUTE, &request).map(|replies| decode(&replies))
+}
+
+/// Sends a dump request in wire form; the replies are whole messages, header included.
+pub(crate) fn dump_raw(protocol: isize, request: &[u8]) -> io::Result<Vec<Vec<u8>>> {
     for _ in 1..DUMP_ATTEMPTS {
-        let (replies, interrupted) = exchange(message.clone(), NLM_F_DUMP)?;
+        let (replies, interrupted) = exchange(protocol, request)?;
         if !interrupted {
             return Ok(replies);
         }
     }
-    exchange(message, NLM_F_DUMP).map(|(replies, _)| replies)
+    exchange(protocol, request).map(|(replies, _)| replies)
 }
 
-fn exchange(message: RouteNetlinkMessage, flags: u16) -> io::Result<(Vec<RouteNetlinkMessage>, bool)> {
-    let socket = open(NETLINK_ROUTE)?;
-    socket.send(&encode(message, flags, 1), 0)?;
+/// What the crate can't read, of a later kernel, is passed over.
+fn decode(replies: &[Vec<u8>]) -> Vec<RouteNetlinkMessage> {
+    let readable = replies.iter().filter_map(|bytes| NetlinkMessage::deserialize(bytes).ok());
+    readable
+        .filter_map(|message| match message.payload {
+            NetlinkPayload::InnerMessage(inner) => Some(inner),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The replies up to the acknowledgement or the end of the dump, and whether the kernel changed what it
+/// was dumping, so that parts may be missing.
+fn exchange(protocol: isize, request: &[u8]) -> io::Result<(Vec<Vec<u8>>, bool)> {
+    let socket = open(protocol)?;
+    socket.send(request, 0)?;
     let (mut replies, mut interrupted) = (Vec::new(), false);
     loop {
         let (datagram, _) = socket.recv_from_full()?;
-        for bytes in messages(&datagram) {
-            // A message that the crate can't read (of a later kernel) is one that we don't know.
-            let Ok(reply) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else { continue };
-            interrupted |= reply.header.flags & NLM_F_DUMP_INTR != 0;
-            match reply.payload {
-                NetlinkPayload::InnerMessage(inner) => replies.push(inner),
-                NetlinkPayload::Error(error) => match error.code {
-                    None => return Ok((replies, interrupted)),
-                    Some(code) => return Err(io::Error::from_raw_os_error(code.get().saturating_neg())),
-                },
-                NetlinkPayload::Done(done) if done.code < 0 => {
-                    return Err(io::Error::from_raw_os_error(done.code.saturating_neg()));
-                }
-                NetlinkPayload::Done(_) => return Ok((replies, interrupted)),
-                _ => {}
+        for message in messages(&datagram) {
+            let header = NetlinkBuffer::new(message);
+            interrupted |= header.flags() & NLM_F_DUMP_INTR != 0;
+            match header.message_type() {
+                ERROR | DONE => return refusal(message).map(|()| (replies, interrupted)),
+                _ => replies.push(message.to_vec()),
             }
         }
     }
-}
-
-/// Cuts a datagram into its messages, each with its header.
-pub(crate) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let len = NetlinkBuffer::new_checked(datagram).ok()?.length() as usize;
-        let message = datagram.get(..len)?;
-        datagram = datagram.get(len.next_multiple_of(4)..).unwrap_or(&[]);
-        Some(message)
-    })
 }
 
 /// Sends messages in wire form that the kernel carries out before `send(2)` returns, and reads what it
@@ -100,13 +108,23 @@ pub(crate) fn order(socket: &Socket, requests: &[u8]) -> io::Result<()> {
     }
 }
 
-/// The error in an NLMSG_ERROR message, if it is one.
+/// The error that a message reports, if it is one that does.
 fn refusal(message: &[u8]) -> io::Result<()> {
-    const NLMSG_ERROR: u16 = 2;
-    let header = NetlinkBuffer::new_checked(message).ok();
-    let payload = header.filter(|header| header.message_type() == NLMSG_ERROR).map(|header| header.payload());
-    match payload.and_then(|payload| payload.first_chunk::<4>()).map(|code| i32::from_ne_bytes(*code)) {
-        Some(code) if code != 0 => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+    let reports = matches!(NetlinkBuffer::new(message).message_type(), ERROR | DONE);
+    match message.get(HEADER..).and_then(|payload| payload.first_chunk::<4>()) {
+        Some(&code) if reports && i32::from_ne_bytes(code) != 0 => {
+            Err(io::Error::from_raw_os_error(i32::from_ne_bytes(code).saturating_neg()))
+        }
         _ => Ok(()),
     }
+}
+
+/// Cuts a datagram into its messages, each with its whole header.
+pub(crate) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let len = NetlinkBuffer::new_checked(datagram).ok()?.length() as usize;
+        let message = datagram.get(..len)?;
+        datagram = datagram.get(len.next_multiple_of(4)..).unwrap_or(&[]);
+        Some(message)
+    })
 }

@@ -1,0 +1,123 @@
+//! What every kind of port does alike, run over each of them.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod rig;
+
+use std::cell::RefCell;
+
+use frame::{Capabilities, Frame, Offload};
+use ports::memory;
+use ports::{Batch, Drained, RxQueue, SendError, TxQueue};
+use rig::{PATIENCE, drain, frame, open, options, pair, receive, wait};
+use testbed::FrameSocket;
+
+type Arrive<'a> = Box<dyn FnMut(&[u8]) + 'a>;
+
+/// A port, and what can be done to it from outside.
+struct Subject<'a> {
+    rx: Box<dyn RxQueue>,
+    tx: Box<dyn TxQueue>,
+    /// Lets a frame arrive.
+    arrive: Arrive<'a>,
+    /// The next frame that came out.
+    sent: Box<dyn FnMut() -> Vec<u8> + 'a>,
+    down: Box<dyn FnMut() + 'a>,
+    delete: Box<dyn FnMut() + 'a>,
+}
+
+fn send(tx: &mut dyn TxQueue, bytes: &[u8]) -> Result<(), SendError> {
+    tx.send(&Frame::parse(bytes, 0, None, Offload::default()).unwrap())
+}
+
+fn keeps_the_contract(mut port: Subject<'_>) {
+    frames_pass_unchanged(&mut port);
+    a_budget_is_kept(&mut port);
+    arrival_wakes_each_time(&mut port);
+    ends_are_told(&mut port);
+}
+
+fn frames_pass_unchanged(port: &mut Subject<'_>) {
+    for len in [46, 100, 1000, 1502] {
+        let bytes = frame(&[], len);
+        (port.arrive)(&bytes);
+        assert_eq!(receive(&mut *port.rx, 1), std::slice::from_ref(&bytes));
+        assert_eq!(send(&mut *port.tx, &bytes), Ok(()));
+        assert_eq!((port.sent)(), bytes);
+    }
+    assert_eq!(drain(&mut *port.rx), (vec![], Drained::Empty));
+}
+
+/// A queue with more than its budget says so, for no further event will.
+fn a_budget_is_kept(port: &mut Subject<'_>) {
+    let all: Vec<_> = (0..150).map(|at| frame(&[], 46 + at)).collect();
+    for bytes in &all {
+        (port.arrive)(bytes);
+    }
+    let mut batch = Batch::new();
+    assert_eq!(port.rx.receive(&mut batch, 3), Drained::More);
+    assert_eq!(batch.len(), 3);
+    // A batch that is full ends the turn whatever the budget.
+    assert_eq!(port.rx.receive(&mut batch, 1000), Drained::More);
+    assert_eq!(batch.len(), ports::batch::MAX_BATCH);
+    let mut got: Vec<_> = (0..batch.len()).map(|index| batch.frame(index).unwrap().to_vec()).collect();
+    got.extend(receive(&mut *port.rx, all.len() - got.len()));
+    assert_eq!(got, all);
+    assert_eq!(drain(&mut *port.rx), (vec![], Drained::Empty));
+}
+
+fn arrival_wakes_each_time(port: &mut Subject<'_>) {
+    for _ in 0..3 {
+        (port.arrive)(&frame(&[], 46));
+        assert!(wait(port.rx.fd(), PATIENCE));
+        assert_eq!(drain(&mut *port.rx), (vec![frame(&[], 46)], Drained::Empty));
+    }
+}
+
+fn ends_are_told(port: &mut Subject<'_>) {
+    (port.down)();
+    assert!(wait(port.rx.fd(), PATIENCE));
+    assert_eq!(drain(&mut *port.rx), (vec![], Drained::Down));
+    assert_eq!(send(&mut *port.tx, &frame(&[], 46)), Err(SendError::Down));
+    (port.delete)();
+    assert_eq!(drain(&mut *port.rx), (vec![], Drained::Gone));
+    assert_eq!(send(&mut *port.tx, &frame(&[], 46)), Err(SendError::Gone));
+}
+
+#[test]
+fn raw() {
+    let (switch, host) = pair(1500);
+    let port = open(&switch, &options("port"));
+    // One socket for both ways: it does not see what it sends itself.
+    let socket = RefCell::new(FrameSocket::open(&host, "eth0").unwrap());
+    keeps_the_contract(Subject {
+        rx: Box::new(port.rx),
+        tx: Box::new(port.tx),
+        arrive: Box::new(|bytes| socket.borrow_mut().send(bytes).unwrap()),
+        sent: Box::new(|| socket.borrow_mut().receive(PATIENCE).unwrap()),
+        down: Box::new(|| drop(switch.ip("link set port down").unwrap())),
+        delete: Box::new(|| drop(switch.ip("link del port").unwrap())),
+    });
+}
+
+#[test]
+fn memory() {
+    let (rx, tx, script) = memory::open(Capabilities::default()).unwrap();
+    let mut sent = std::collections::VecDeque::new();
+    keeps_the_contract(Subject {
+        rx: Box::new(rx),
+        tx: Box::new(tx),
+        arrive: Box::new(|bytes| script.arrive(bytes)),
+        sent: Box::new(|| {
+            sent.extend(script.take_sent());
+            sent.pop_front().unwrap().bytes
+        }),
+        down: Box::new(|| {
+            script.refuse(Some(SendError::Down));
+            script.end(Drained::Down);
+        }),
+        delete: Box::new(|| {
+            script.refuse(Some(SendError::Gone));
+            script.end(Drained::Gone);
+        }),
+    });
+}
