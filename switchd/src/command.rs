@@ -28,6 +28,8 @@ pub(crate) enum Command {
 pub(crate) enum Event {
     /// The kernel said that the port's device no longer exists; both halves are closed.
     Gone(PortId),
+    /// The kernel refuses frames that are sent on the port, with this errno. Told once.
+    Refused(PortId, i32),
     /// The forwarding loop has returned.
     Ended,
 }

@@ -130,6 +130,15 @@ impl Control {
                         self.lose(index, "the device is gone");
                     }
                 }
+                Event::Refused(port, errno) => {
+                    let port = self.attachments.iter().find(|port_of| port_of.id == port);
+                    let name = port.map_or("", |port| port.config.name.as_str());
+                    let errno = io::Error::from_raw_os_error(errno);
+                    warn!(
+                        port = name,
+                        "the kernel refuses a frame sent here: {errno}; counted as tx_refused"
+                    );
+                }
                 Event::Ended => anyhow::bail!("the forwarding thread has ended"),
             }
         }
@@ -225,10 +234,11 @@ impl Control {
     fn tell_worker(&self, index: usize, held: &Held) {
         let attachment = &self.attachments[index];
         let port = attachment.id;
-        // In another namespace the MTU is not ours to see.
-        let mtu = (!held.moved).then_some(held.mtu);
+        let host = matches!(&attachment.config.kind, PortKind::Tap(tap) if tap.host);
+        // In another namespace the MTU is not ours to see, and towards br0 Linux checks none.
+        let mtu = (!held.moved && !host).then_some(held.mtu);
         let (mac, kind) = match &attachment.config.kind {
-            PortKind::Tap(tap) => (tap.host.then_some(held.mac), LocalKind::HostPort),
+            PortKind::Tap(_) => (host.then_some(held.mac), LocalKind::HostPort),
             PortKind::Raw(_) => ((!held.exclusive).then_some(held.mac), LocalKind::Kernel),
         };
         self.worker.send(Command::Mtu { port, mtu });

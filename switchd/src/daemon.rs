@@ -31,7 +31,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let (bridge, attachments) = assemble(config)?;
 
     let (commands, from_control) = bounded(COMMANDS);
-    let (events, from_worker) = bounded(bridge::MAX_PORTS + 1);
+    let (events, from_worker) = bounded(2 * bridge::MAX_PORTS + 1);
     let channels =
         Channels { commands: from_control, events: events.clone(), wake_control: wake_control.clone() };
     let (worker, waker) = Worker::new(bridge, attachments.len(), channels).context("can't set up polling")?;

@@ -5,6 +5,28 @@ use bridge::DropReason;
 use frame::{FinishError, Finisher, Frame};
 use ports::{SendError, TxQueue};
 
+/// Why a copy was lost at its egress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// The egress did not take it.
+    Refused(SendError),
+    /// It had to be finished in software, and its headers do not allow it.
+    Unfinishable,
+}
+
+impl Loss {
+    pub(crate) fn reason(self) -> DropReason {
+        match self {
+            Self::Unfinishable => DropReason::Unfinishable,
+            Self::Refused(SendError::Full) => DropReason::TxFull,
+            Self::Refused(SendError::TooLong) => DropReason::TxTooLong,
+            Self::Refused(SendError::Down) => DropReason::TxDown,
+            Self::Refused(SendError::Gone) => DropReason::TxGone,
+            Self::Refused(SendError::Refused(_)) => DropReason::TxRefused,
+        }
+    }
+}
+
 /// Hands `frame` to `tx`; says in how many pieces.
 ///
 /// # Errors
@@ -15,22 +37,12 @@ pub(crate) fn hand_over(
     tx: &mut dyn TxQueue,
     finisher: &mut Finisher,
     frame: &Frame<'_>,
-) -> Result<usize, DropReason> {
+) -> Result<usize, Loss> {
     if tx.capabilities().takes(frame) {
-        return tx.send(frame).map(|()| 1).map_err(refusal);
+        return tx.send(frame).map(|()| 1).map_err(Loss::Refused);
     }
     finisher.finish(frame, |segment| tx.send(segment)).map_err(|error| match error {
-        FinishError::Egress(error) => refusal(error),
-        FinishError::Malformed(_) => DropReason::Unfinishable,
+        FinishError::Egress(error) => Loss::Refused(error),
+        FinishError::Malformed(_) => Loss::Unfinishable,
     })
-}
-
-fn refusal(error: SendError) -> DropReason {
-    match error {
-        SendError::Full => DropReason::TxFull,
-        SendError::TooLong => DropReason::TxTooLong,
-        SendError::Down => DropReason::TxDown,
-        SendError::Gone => DropReason::TxGone,
-        SendError::Refused(_) => DropReason::TxRefused,
-    }
 }

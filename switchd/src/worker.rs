@@ -12,12 +12,12 @@ use frame::Finisher;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use ports::batch::MAX_BATCH;
-use ports::{Batch, Drained, RxQueue, TxQueue};
+use ports::{Batch, Drained, RxQueue, SendError, TxQueue};
 
 use crate::clock::Clock;
 use crate::command::{Command, Event, Report};
 use crate::ready::ReadyList;
-use crate::transmit::hand_over;
+use crate::transmit::{Loss, hand_over};
 
 const WAKER: Token = Token(usize::MAX);
 
@@ -28,6 +28,8 @@ const TICK: Span = Span(250);
 struct Halves {
     rx: Box<dyn RxQueue>,
     tx: Box<dyn TxQueue>,
+    /// Control knows that the kernel refuses some of what is sent here.
+    refusal_told: bool,
 }
 
 /// Where the worker hears commands and tells events.
@@ -36,6 +38,16 @@ pub(crate) struct Channels {
     pub(crate) events: Sender<Event>,
     /// Wakes control after an event.
     pub(crate) wake_control: Arc<Waker>,
+}
+
+impl Channels {
+    /// Never waits: there is room for each kind of event of each port, and each is told once until the
+    /// port is attached again.
+    fn tell(&self, event: Event) {
+        if self.events.try_send(event).is_ok() {
+            let _ = self.wake_control.wake();
+        }
+    }
 }
 
 pub(crate) struct Worker {
@@ -161,7 +173,14 @@ impl Worker {
                 let Ok(frame) = self.batch.frame(usize::from(index)) else { continue };
                 match hand_over(halves.tx.as_mut(), &mut self.finisher, &frame) {
                     Ok(segments) => self.bridge.sent(egress, frame.wire_len(), segments),
-                    Err(reason) => self.bridge.refused(egress, reason),
+                    Err(loss) => {
+                        self.bridge.refused(egress, loss.reason());
+                        if let Loss::Refused(SendError::Refused(errno)) = loss
+                            && !std::mem::replace(&mut halves.refusal_told, true)
+                        {
+                            self.channels.tell(Event::Refused(egress, errno));
+                        }
+                    }
                 }
             }
         }
@@ -178,7 +197,7 @@ impl Worker {
     fn obey(&mut self) {
         while let Ok(command) = self.channels.commands.try_recv() {
             match command {
-                Command::Attach { port, rx, tx } => self.attach(port, Halves { rx, tx }),
+                Command::Attach { port, rx, tx } => self.attach(port, Halves { rx, tx, refusal_told: false }),
                 Command::Detach { port } => self.detach(port),
                 Command::Link { port, up } => self.bridge.set_link(port, up),
                 Command::Mtu { port, mtu } => self.bridge.set_mtu(port, mtu),
@@ -197,7 +216,7 @@ impl Worker {
         let fd = halves.rx.fd();
         let registered = self.poll.registry().register(&mut SourceFd(&fd), Token(index), Interest::READABLE);
         if registered.is_err() {
-            self.tell(Event::Gone(port));
+            self.channels.tell(Event::Gone(port));
             return;
         }
         self.ports[index] = Some(halves);
@@ -215,14 +234,7 @@ impl Worker {
 
     fn lose(&mut self, port: PortId) {
         self.detach(port);
-        self.tell(Event::Gone(port));
-    }
-
-    /// There is room for one event of each port, and a port is lost once until it is attached again.
-    fn tell(&self, event: Event) {
-        if self.channels.events.try_send(event).is_ok() {
-            let _ = self.channels.wake_control.wake();
-        }
+        self.channels.tell(Event::Gone(port));
     }
 
     fn report(&mut self) -> Report {
