@@ -119,6 +119,51 @@ fn large_segments_cross_with_the_short_header() {
     tcp_crosses(|device| RawOptions { short_header: true, ..options(device) }, SHORT_HEADER);
 }
 
+/// A TCP segment of IPv4 that is to be cut, as a port hands it on: the outer tag beside it, `inner` in line.
+fn segment(inner: &[[u8; 4]], payload: usize) -> (Vec<u8>, Offload) {
+    let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+    bytes.extend(inner.concat());
+    let total = (40 + payload) as u16;
+    bytes.extend([0x08, 0x00, 0x45, 0, (total >> 8) as u8, total as u8, 0, 1, 0x40, 0, 64, 6, 0, 0]);
+    bytes.extend([198, 18, 0, 1, 198, 18, 0, 2]);
+    bytes.extend([0x30, 0x39, 0x1f, 0x90, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0xff, 0xff, 0, 0, 0, 0]);
+    bytes.resize(bytes.len() + payload, 0xab);
+    let csum_start = (34 + 4 * inner.len()) as u16;
+    let offload = Offload {
+        needs_csum: true,
+        gso: GsoType::Tcp4,
+        gso_size: 1000,
+        hdr_len: csum_start + 20,
+        csum_start,
+        csum_offset: 16,
+        ..Offload::default()
+    };
+    (bytes, offload)
+}
+
+/// Offsets in the header count without the tag that the kernel takes out, and with any other.
+#[test]
+fn tagged_segments_cross_with_their_header() {
+    for short_header in [false, true] {
+        let (switch, host) = pair(1500);
+        let options = |device| RawOptions { short_header, ..options(device) };
+        let (mut port, mut far) = (open(&switch, &options("port")), open(&host, &options("eth0")));
+        for (outer, inner) in
+            [(None, &[][..]), (Some(C_TAG), &[][..]), (Some(S_TAG), &[][..]), (Some(S_TAG), &[C_TAG][..])]
+        {
+            let (bytes, offload) = segment(inner, 40_000);
+            let tag = outer.and_then(Tag::from_bytes);
+            far.tx.send(&frame::Frame::parse(&bytes, 0, tag, offload).unwrap()).unwrap();
+            receive_each(&mut port.rx, 1, |frame| {
+                assert_eq!(frame.tag(), tag);
+                assert_eq!((frame.addresses(), frame.rest()), (&bytes[..12], &bytes[12..]));
+                let got = *frame.offload();
+                assert_eq!(Offload { hdr_len: 0, ..got }, Offload { hdr_len: 0, ..offload }, "{outer:02x?}");
+            });
+        }
+    }
+}
+
 #[test]
 fn without_offload_nothing_unfinished_may_be_sent() {
     let (switch, _host) = pair(1500);
