@@ -10,6 +10,9 @@ use crate::{Namespace, pattern};
 /// Silence after which no further datagram is expected.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// Payload bytes that the smallest socket buffer holds, with what the kernel adds.
+const ROOM: usize = 32_768;
+
 /// What became of a series of datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagrams {
@@ -22,7 +25,8 @@ pub struct Datagrams {
 }
 
 /// Sends `count` datagrams of `size` payload bytes to `address`, which `to` has. Longer than the MTU, they
-/// are fragmented. They are paced by the receiver: at most 16 are on their way, until one is lost.
+/// are fragmented. They are paced by the receiver: no more are on their way than its socket has room for,
+/// until one is lost.
 ///
 /// # Errors
 /// A socket can't be opened or used. Losses are a result, not an error.
@@ -33,19 +37,19 @@ pub fn udp_exchange(
     count: u32,
     size: usize,
 ) -> Result<Datagrams> {
-    const WINDOW: u32 = 16;
     let ip: IpAddr = address.parse().with_context(|| format!("{address} is no address"))?;
     let any: IpAddr = if ip.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
     let receiver = to.enter(|| UdpSocket::bind(SocketAddr::new(ip, 0)))??;
     let sender = from.enter(|| UdpSocket::bind(SocketAddr::new(any, 0)))??;
     receiver.set_read_timeout(Some(QUIET))?;
     sender.connect(receiver.local_addr()?)?;
+    let window = u32::try_from(ROOM / size.max(1)).unwrap_or(u32::MAX).clamp(1, 16);
     let block = pattern::block();
     let mut buffer = vec![0; 65_536];
     let mut result = Datagrams { sent: 0, received: 0, damaged: 0 };
     let mut open = true;
     while open {
-        while result.sent < count && result.sent < result.received + WINDOW {
+        while result.sent < count && result.sent < result.received + window {
             sender
                 .send(payload(&block, result.sent, size))
                 .with_context(|| format!("sending to {address}"))?;

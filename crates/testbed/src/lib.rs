@@ -41,6 +41,6 @@ pub use link::{End, kernel_bridge, veth};
 pub use namespace::Namespace;
 pub use ping::{Ping, ping};
 pub use process::{Process, Signal};
-pub use switchd::Switchd;
+pub use switchd::{Summary, Switchd};
 pub use tcp::{Transfer, tcp_transfer};
 pub use wait::wait_until;

@@ -1,23 +1,30 @@
 //! The daemon itself, started in a namespace: its log, its counters, its end.
 
+mod summary;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+pub use summary::{Fields, Summary};
 use tempfile::TempDir;
 
-use crate::{Namespace, Process, Signal};
+use crate::{Namespace, Process, Signal, wait_until};
 
 /// Ample time for a start or an answer on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
 
 /// A running `switchd`. Dropping it kills it.
+///
+/// It has a directory of its own, where its lock and its memory of changed interfaces are, so that many
+/// run at once under one name.
 #[derive(Debug)]
 pub struct Switchd {
     process: Process,
-    _directory: TempDir,
+    words: Vec<String>,
+    directory: TempDir,
 }
 
 impl Switchd {
@@ -26,17 +33,7 @@ impl Switchd {
     /// # Errors
     /// It can't be started or ends; the message shows its log.
     pub fn start(namespace: &Namespace, config: &str) -> Result<Self> {
-        Self::start_binary(&binary()?, namespace, config)
-    }
-
-    /// As [`Switchd::start`], with the binary of your choice.
-    ///
-    /// # Errors
-    /// As [`Switchd::start`].
-    pub fn start_binary(binary: &Path, namespace: &Namespace, config: &str) -> Result<Self> {
-        let mut switchd = Self::launch(binary, namespace, Some(config), &[])?;
-        switchd.wait_for_log("forwarding", SOON)?;
-        Ok(switchd)
+        Self::launch(&binary()?, namespace, Some(config), &[])?.forwarding()
     }
 
     /// Starts `switchd` with these arguments, and waits until it forwards.
@@ -44,9 +41,7 @@ impl Switchd {
     /// # Errors
     /// As [`Switchd::start`].
     pub fn start_with(namespace: &Namespace, arguments: &[&str]) -> Result<Self> {
-        let mut switchd = Self::launch(&binary()?, namespace, None, arguments)?;
-        switchd.wait_for_log("forwarding", SOON)?;
-        Ok(switchd)
+        Self::launch(&binary()?, namespace, None, arguments)?.forwarding()
     }
 
     /// Starts it with a configuration, further arguments, or both, and waits for nothing: for starts that
@@ -61,15 +56,45 @@ impl Switchd {
         arguments: &[&str],
     ) -> Result<Self> {
         let directory = TempDir::with_prefix("testbed-switchd-")?;
-        let program = binary.to_str().with_context(|| format!("{} is not UTF-8", binary.display()))?;
-        let mut command = namespace.command(program);
+        let text = |path: &Path| path.to_str().map(str::to_owned).context("a path that is not UTF-8");
+        let mut words = ["ip", "netns", "exec", namespace.name()].map(str::to_owned).to_vec();
+        words.push(text(binary)?);
         if let Some(config) = config {
             let file = directory.path().join("switchd.toml");
             fs::write(&file, config)?;
-            command.arg("--config").arg(file);
+            words.extend(["--config".to_owned(), text(&file)?]);
         }
-        command.args(arguments);
-        Ok(Self { process: Process::start(command)?, _directory: directory })
+        words.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        let process = Process::start(command(&words, &directory))?;
+        Ok(Self { process, words, directory })
+    }
+
+    /// Waits until it forwards.
+    ///
+    /// # Errors
+    /// It ends; the message shows its log.
+    pub fn forwarding(mut self) -> Result<Self> {
+        self.wait_for_log("forwarding", SOON)?;
+        Ok(self)
+    }
+
+    /// Ends it with SIGKILL if it still runs, starts it again as it was started, in the same directory, and
+    /// waits until it forwards.
+    ///
+    /// # Errors
+    /// As [`Switchd::start`].
+    pub fn start_again(mut self) -> Result<Self> {
+        if self.process.is_running() {
+            self.process.kill9()?;
+        }
+        self.process = Process::start(command(&self.words, &self.directory))?;
+        self.forwarding()
+    }
+
+    /// The directory with its configuration, `switchd.toml`, and what it keeps at run time.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// All that it has logged.
@@ -95,15 +120,20 @@ impl Switchd {
         line.with_context(|| format!("waiting for {text:?} in the log of switchd"))
     }
 
-    /// Asks for a summary (SIGUSR1) and returns its lines once the one that contains `last` is there.
+    /// Asks for a summary (SIGUSR1) and reads it.
     ///
     /// # Errors
     /// It does not answer within 10 seconds.
-    pub fn summary(&mut self, last: &str) -> Result<Vec<String>> {
+    pub fn summary(&mut self) -> Result<Summary> {
         let before = self.log().len();
         self.process.signal(Signal::USR1)?;
-        self.wait_for_log_after(before, last, SOON)?;
-        Ok(self.log().split_off(before))
+        let mut summary = None;
+        let waited = wait_until(SOON, "the summary of switchd", || {
+            summary = Summary::read(self.log().get(before..).unwrap_or_default());
+            summary.is_some()
+        });
+        waited.with_context(|| self.log().join("\n"))?;
+        summary.context("no summary")
     }
 
     /// Sends a signal.
@@ -152,41 +182,10 @@ pub fn binary() -> Result<PathBuf> {
     }
 }
 
-/// The value behind `key=` in a line of the log (`rx_frames=12`, `port="vnet0"`), without quotes and colours.
-#[must_use]
-pub fn field(line: &str, key: &str) -> Option<String> {
-    let line = plain(line);
-    let mut rest = line.as_str();
-    loop {
-        let (before, after) = rest.split_once(&format!("{key}="))?;
-        if before.chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '_') {
-            let value = match after.strip_prefix('"') {
-                Some(quoted) => quoted.split('"').next(),
-                None => after.split([' ', ',', '}']).next(),
-            };
-            return value.map(str::to_owned);
-        }
-        rest = after;
-    }
-}
-
-/// The line without the colours of a terminal.
-fn plain(line: &str) -> String {
-    let mut parts = line.split('\u{1b}');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_found_by_their_whole_name() {
-        let line = "\u{1b}[32m INFO\u{1b}[0m port \u{1b}[3mport\u{1b}[0m\u{1b}[2m=\u{1b}[0m\"vnet0\" tx_rx=9 rx=12 up=true";
-        assert_eq!(field(line, "port").as_deref(), Some("vnet0"));
-        assert_eq!(field(line, "rx").as_deref(), Some("12"));
-        assert_eq!(field(line, "up").as_deref(), Some("true"));
-        assert_eq!(field(line, "down"), None);
-    }
+fn command(words: &[String], directory: &TempDir) -> Command {
+    let (program, arguments) =
+        words.split_first().map_or(("", words), |(first, rest)| (first.as_str(), rest));
+    let mut command = Command::new(program);
+    command.args(arguments).env("RUNTIME_DIRECTORY", directory.path());
+    command
 }

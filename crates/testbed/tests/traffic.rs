@@ -57,7 +57,10 @@ fn a_capture_has_every_frame_and_tells_finished_sums_from_unfinished() {
     let payload: usize = frames.iter().map(|frame| frame.bytes.len() - 14).sum();
     assert!(payload > 1_000_000, "{payload}");
     let verdicts: Vec<_> = frames.iter().map(|frame| checksum::check(&frame.bytes)).collect();
-    assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Unfinished), "{verdicts:?}");
+    // All but the last acknowledgement, which the kernel sends without a socket, finished.
+    let count = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count();
+    assert!(count(Verdict::Right) <= 2, "{verdicts:?}");
+    assert_eq!(count(Verdict::Right) + count(Verdict::Unfinished), verdicts.len(), "{verdicts:?}");
 }
 
 #[test]

@@ -13,9 +13,13 @@ use crate::target::target_directory;
 use crate::{command, pattern};
 
 const INIT: &str = include_str!("init.sh");
+const SEND: &str = include_str!("send.sh");
 
 /// Loaded by `init.sh`, or there for a test to load: tagged and tunnelled traffic.
 const MODULES: [&str; 7] = ["virtio_pci", "virtio_net", "8021q", "vxlan", "geneve", "ip_gre", "ipip"];
+
+/// How often the test pattern stands in its file: 4 MiB in all.
+const PATTERNS: usize = 64;
 
 const BUSYBOX: &str = "/usr/bin/busybox";
 const IPERF: &str = "/usr/bin/iperf3";
@@ -62,7 +66,7 @@ fn numbers(version: &str) -> Vec<u32> {
 fn fingerprint() -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
-    (INIT, MODULES).hash(&mut hasher);
+    (INIT, SEND, MODULES).hash(&mut hasher);
     for path in [BUSYBOX, IPERF] {
         fs::metadata(path).and_then(|file| file.modified()).ok().hash(&mut hasher);
     }
@@ -81,7 +85,8 @@ fn archive(version: &str) -> Result<Vec<u8>> {
     archive.file("bin/busybox", &busybox);
     archive.link("bin/sh", "busybox");
     archive.file("init", INIT.as_bytes());
-    archive.file("pattern", &pattern::block()[..pattern::PERIOD].repeat(16));
+    archive.file("bin/send", SEND.as_bytes());
+    archive.file("pattern", &pattern::block()[..pattern::PERIOD].repeat(PATTERNS));
     add_modules(&mut archive, version)?;
     if Path::new(IPERF).exists() {
         add_program(&mut archive, IPERF)?;

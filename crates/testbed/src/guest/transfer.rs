@@ -16,11 +16,6 @@ const PORT: u16 = 5001;
 /// Ample time for a transfer on emulated processors.
 const LONG: Duration = Duration::from_secs(120);
 
-/// The test pattern, as long as need be, from a guest's shell.
-fn source(bytes: u64) -> String {
-    format!("(while cat /pattern; do :; done) 2>/dev/null | head -c {bytes}")
-}
-
 /// Sends `bytes` from a guest to `address`, which the namespace has, and checks them there.
 ///
 /// # Errors
@@ -32,7 +27,7 @@ pub fn guest_to_namespace(from: &mut Guest, to: &Namespace, address: &str, bytes
     let port = listener.local_addr()?.port();
     std::thread::scope(|scope| {
         let receiver = scope.spawn(move || tcp::receive(&listener, bytes));
-        let sent = from.run(&format!("{} | nc {address} {port}", source(bytes)), LONG);
+        let sent = from.run(&format!("nc {address} {port} -e send {bytes}"), LONG);
         let received = receiver.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let transfer = received.with_context(|| format!("from a guest to {address}: {sent:?}"))?;
         sent?;
@@ -49,8 +44,7 @@ pub fn namespace_to_guest(from: &Namespace, to: &mut Guest, address: &str, bytes
     listen(to)?;
     let start = Instant::now();
     from.enter(|| tcp::send(SocketAddr::new(ip, PORT), bytes))?.with_context(|| format!("to {address}"))?;
-    let elapsed = start.elapsed();
-    received(to, bytes, elapsed)
+    received(to, bytes, start)
 }
 
 /// Sends `bytes` from a guest to `address`, which another one has, and checks them there.
@@ -61,23 +55,22 @@ pub fn guest_to_guest(from: &mut Guest, to: &mut Guest, address: &str, bytes: u6
     from.wait_ready()?;
     listen(to)?;
     let start = Instant::now();
-    let answer = from.run(&format!("{} | nc {address} {PORT}", source(bytes)), LONG)?;
+    let answer = from.run(&format!("nc {address} {PORT} -e send {bytes}"), LONG)?;
     ensure!(answer.status == 0, "sending from a guest to {address}: {}", answer.output);
-    let elapsed = start.elapsed();
-    received(to, bytes, elapsed)
+    received(to, bytes, start)
 }
 
 fn listen(guest: &mut Guest) -> Result<()> {
-    // Its input must not end before the other side's does: busybox's nc would take that for the end of all.
-    let sink = format!("(nc -l -p {PORT} <>/tmp/hold | md5sum >/tmp/sum.part; mv /tmp/sum.part /tmp/sum)");
-    guest.check(&format!("rm -f /tmp/sum /tmp/hold; mkfifo /tmp/hold; {sink} >/dev/null 2>&1 &"))?;
+    let sink = "md5sum >/tmp/sum.part; mv /tmp/sum.part /tmp/sum";
+    guest.check(&format!("rm -f /tmp/sum; nc -l -p {PORT} -e sh -c '{sink}' >/dev/null 2>&1 &"))?;
     // 1389 = 5001 in hex, state 0A = listening (proc_net_tcp.rst); nc listens on IPv6 and IPv4 at once.
     let listening = format!("grep -qs ':{PORT:04X} .* 0A ' /proc/net/tcp /proc/net/tcp6");
     guest.check(&format!("until {listening}; do usleep 10000; done")).map(drop)
 }
 
-fn received(guest: &mut Guest, bytes: u64, elapsed: Duration) -> Result<Transfer> {
-    let sum = guest.check("until [ -e /tmp/sum ]; do usleep 10000; done; cat /tmp/sum")?;
+fn received(guest: &mut Guest, bytes: u64, start: Instant) -> Result<Transfer> {
+    let answer = guest.run("until [ -e /tmp/sum ]; do usleep 10000; done; cat /tmp/sum", LONG)?;
+    let (elapsed, sum) = (start.elapsed(), answer.output);
     let intact = first_word(&sum) == first_word(&md5(bytes)?);
     Ok(Transfer { bytes, elapsed, intact })
 }
