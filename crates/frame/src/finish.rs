@@ -17,6 +17,11 @@ use crate::{Capabilities, Frame, GsoType, MAX_FRAME, Offload};
 /// two addresses.
 const REST: usize = LONG_HEADER + ADDRESSES;
 
+/// Segments of one frame at most. A 64 KiB frame of 32-byte segments stays below, far under any real
+/// MSS; without a bound one frame with `gso_size` 1 would cost 65,000 system calls and delay every other
+/// port.
+pub const MAX_SEGMENTS: usize = 2048;
+
 /// Why a frame can't be finished. Each is a named drop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishFault {
@@ -31,6 +36,8 @@ pub enum FinishFault {
     WrongType,
     /// Longer than [`MAX_FRAME`], or a segment longer than an IP header can say.
     TooLong,
+    /// More than [`MAX_SEGMENTS`] segments.
+    TooMany,
 }
 
 /// Why [`Finisher::finish`] stopped.
@@ -170,9 +177,11 @@ impl Finisher {
         if headers.end + size.min(payload.len()) - headers.ip_start() > usize::from(u16::MAX) {
             return Err(FinishFault::TooLong.into());
         }
-        self.scratch[REST..REST + head.len()].copy_from_slice(head);
-
         let count = payload.len().div_ceil(size).max(1);
+        if count > MAX_SEGMENTS {
+            return Err(FinishFault::TooMany.into());
+        }
+        self.scratch[REST..REST + head.len()].copy_from_slice(head);
         for index in 0..count {
             let offset = index * size;
             let part = &payload[offset..payload.len().min(offset + size)];

@@ -25,7 +25,7 @@ pub mod view;
 pub mod vlan;
 
 pub use ethertype::EtherType;
-pub use finish::{FinishError, FinishFault, Finisher, segment_len};
+pub use finish::{FinishError, FinishFault, Finisher, MAX_SEGMENTS, segment_len};
 pub use mac::MacAddr;
 pub use offload::{Capabilities, GsoType, Offload, OffloadFault};
 pub use view::{Frame, FrameFault, Pieces};

@@ -5,8 +5,8 @@
 mod packets;
 
 use frame::{
-    Capabilities, EtherType, FinishError, FinishFault, Finisher, Frame, GsoType, MAX_FRAME, Offload, Tag,
-    segment_len,
+    Capabilities, EtherType, FinishError, FinishFault, Finisher, Frame, GsoType, MAX_FRAME, MAX_SEGMENTS,
+    Offload, Tag, segment_len,
 };
 use packets::{Outer, Packet, Transport, partial};
 
@@ -153,20 +153,23 @@ fn numbers_lengths_and_flags_of_tcp_segments() {
 }
 
 #[test]
-fn a_segment_size_of_one_cuts_64_kib_into_single_bytes() {
-    let payload: Vec<u8> = (0..65_000u32).map(|n| (n % 251) as u8).collect();
+fn a_segment_size_of_one_cuts_into_single_bytes_but_not_without_end() {
+    let payload: Vec<u8> = (0..=MAX_SEGMENTS).map(|n| (n % 251) as u8).collect();
     let packet = packet(&[IPV4], TCP);
-    let (bytes, offload) = packet.whole(&payload, 1, 0);
-    let frame = Frame::parse(&bytes, 0, None, offload).unwrap();
     let mut joined = Vec::new();
-    let count = Finisher::new().finish(&frame, |segment| {
-        let bytes = segment.to_vec();
-        assert_eq!(bytes.len(), 67);
-        joined.push(bytes[66]);
-        Ok::<(), ()>(())
-    });
-    assert_eq!(count, Ok(payload.len()));
-    assert_eq!(joined, payload);
+    let mut cut = |payload: &[u8]| {
+        let (bytes, offload) = packet.whole(payload, 1, 0);
+        let frame = Frame::parse(&bytes, 0, None, offload).unwrap();
+        Finisher::new().finish(&frame, |segment| {
+            let bytes = segment.to_vec();
+            assert_eq!(bytes.len(), 67);
+            joined.push(bytes[66]);
+            Ok::<(), ()>(())
+        })
+    };
+    assert_eq!(cut(&payload), Err(FinishError::Malformed(FinishFault::TooMany)));
+    assert_eq!(cut(&payload[1..]), Ok(MAX_SEGMENTS));
+    assert_eq!(joined, payload[1..]);
 }
 
 #[test]
