@@ -66,10 +66,33 @@ impl Capture {
     /// # Errors
     /// tcpdump does not end, or lost frames for want of room.
     pub fn stop(mut self) -> Result<Vec<Captured>> {
+        self.settle()?;
         self.tcpdump.signal(Signal::INT)?;
         self.tcpdump.wait(START)?;
-        let dropped = |line: &String| line.contains("dropped by kernel") && !line.starts_with("0 ");
-        anyhow::ensure!(!self.tcpdump.lines().iter().any(dropped), "{}", self.tcpdump.lines().join("; "));
+        let none = "0 packets dropped by kernel";
+        self.tcpdump.wait_for_line(0, START, |line| line == none).context("the capture is not whole")?;
         self.frames()
+    }
+
+    /// Waits until tcpdump has written what the kernel gave it: at its end it drops what it has not read.
+    fn settle(&mut self) -> Result<()> {
+        // "N packets captured, M packets received by filter, …", on SIGUSR1. With -Q, M counts both ways,
+        // so that N may stay below: then N must not grow while it answers several times.
+        let mut counts = Vec::new();
+        while !matches!(counts.as_slice(), [.., (n, m)] if n == m) {
+            if let [.., a, b, c, d] = counts.as_slice()
+                && [a, b, c].iter().all(|earlier| *earlier == d)
+            {
+                break;
+            }
+            let before = self.tcpdump.lines().len();
+            self.tcpdump.signal(Signal::USR1)?;
+            let line =
+                self.tcpdump.wait_for_line(before, START, |line| line.contains("received by filter"))?;
+            let numbers: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+            let [captured, received, ..] = numbers.as_slice() else { anyhow::bail!("can't read {line}") };
+            counts.push((*captured, *received));
+        }
+        Ok(())
     }
 }

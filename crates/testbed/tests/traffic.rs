@@ -55,7 +55,7 @@ fn a_capture_has_every_frame_and_tells_finished_sums_from_unfinished() {
     assert!(tcp_transfer(&net.left, &net.right, "198.18.0.2", 1_000_000).unwrap().intact);
     let frames = capture.stop().unwrap();
     let payload: usize = frames.iter().map(|frame| frame.bytes.len() - 14).sum();
-    assert!(payload > 1_000_000, "{payload}");
+    assert!(payload > 1_000_000, "{payload} in {} frames", frames.len());
     let verdicts: Vec<_> = frames.iter().map(|frame| checksum::check(&frame.bytes)).collect();
     // All but the last acknowledgement, which the kernel sends without a socket, finished.
     let count = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count();
