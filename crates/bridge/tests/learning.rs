@@ -240,6 +240,16 @@ fn the_address_of_a_shared_device_is_the_kernels_business() {
 }
 
 #[test]
+fn a_frame_with_an_address_of_the_bridge_is_counted_at_any_time() {
+    let (mut bridge, [a, ..]) = three();
+    bridge.set_local(a, Some(station(8)), LocalKind::Kernel);
+    for (frames, ms) in [(1, 0), (2, 999), (3, 65_536_000)] {
+        send(&mut bridge, a, BROADCAST, station(8), Moment(ms));
+        assert_eq!(bridge.counters(a).own_source, frames, "after {ms} ms");
+    }
+}
+
+#[test]
 fn an_address_that_several_devices_share_belongs_to_the_first_until_it_leaves() {
     let (mut bridge, [a, b, c]) = three();
     bridge.set_local(b, Some(station(8)), LocalKind::HostPort);
