@@ -101,16 +101,28 @@ impl Guest {
     /// # Errors
     /// It does not boot; the message shows its console.
     pub fn wait_ready(&mut self) -> Result<()> {
+        ensure!(self.ready_within(BOOT)?, "the guest on {} does not boot within {BOOT:?}", self.options.tap);
+        Ok(())
+    }
+
+    /// Waits at most this long until the guest takes commands and has its addresses, and says whether it
+    /// does; ask again if not.
+    ///
+    /// # Errors
+    /// QEMU has ended; the message shows the guest's console.
+    pub fn ready_within(&mut self, timeout: Duration) -> Result<bool> {
         if self.ready {
-            return Ok(());
+            return Ok(true);
         }
-        self.console.wait_ready(BOOT)?;
+        if !self.console.is_ready(timeout)? {
+            return Ok(false);
+        }
         self.ready = true;
         self.check("ip link set eth0 up")?;
         for address in self.options.addresses.clone() {
             self.check(&format!("ip address add {address} dev eth0"))?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Runs a line of shell in the guest, to its end or for `timeout`, and returns what it said. What runs

@@ -45,9 +45,9 @@ impl Console {
         Self { input, output: told, unread: String::new(), number: 0 }
     }
 
-    /// Waits for the line with which `init.sh` says that it reads commands.
-    pub(super) fn wait_ready(&mut self, timeout: Duration) -> Result<()> {
-        self.read_to("\n\u{1}ready\n", timeout).map(drop).context("the guest does not boot")
+    /// Waits for the line with which `init.sh` says that it reads commands; `false` if it does not come.
+    pub(super) fn is_ready(&mut self, timeout: Duration) -> Result<bool> {
+        Ok(self.read_to("\n\u{1}ready\n", timeout)?.is_some())
     }
 
     pub(super) fn run(&mut self, command: &str, timeout: Duration) -> Result<Answer> {
@@ -55,29 +55,26 @@ impl Console {
         self.number += 1;
         let (number, seconds) = (self.number, timeout.as_secs().max(1));
         writeln!(self.input, "{number} {seconds} {command}").context("the guest is gone")?;
-        let output = self
-            .read_to(&format!("\n\u{1}{number} "), timeout + GRACE)
-            .with_context(|| format!("waiting for the end of: {command}"))?;
-        let status = self.read_to("\n", GRACE)?;
+        let late = || format!("the guest does not answer; waiting for the end of: {command}");
+        let output = self.read_to(&format!("\n\u{1}{number} "), timeout + GRACE)?.with_context(late)?;
+        let status = self.read_to("\n", GRACE)?.with_context(late)?;
         // A command that overran its time when the guest stood still has answered in between.
         let output = output.rsplit('\u{1}').next().unwrap_or_default();
         Ok(Answer { status: status.trim().parse()?, output: output.replace('\r', "") })
     }
 
-    /// What comes before `mark`, which is taken too.
-    fn read_to(&mut self, mark: &str, timeout: Duration) -> Result<String> {
+    /// What comes before `mark`, which is taken too; `None` if it does not come in time.
+    fn read_to(&mut self, mark: &str, timeout: Duration) -> Result<Option<String>> {
         let deadline = Instant::now() + timeout;
         loop {
             if let Some((before, after)) = self.unread.split_once(mark) {
                 let (before, after) = (before.to_owned(), after.to_owned());
                 self.unread = after;
-                return Ok(before);
+                return Ok(Some(before));
             }
             match self.output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(bytes) => self.unread.push_str(&String::from_utf8_lossy(&bytes)),
-                Err(RecvTimeoutError::Timeout) => {
-                    bail!("no answer within {timeout:?}; it said:\n{}", self.unread)
-                }
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
                 Err(RecvTimeoutError::Disconnected) => bail!("QEMU has ended; it said:\n{}", self.unread),
             }
         }

@@ -6,6 +6,8 @@
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
+mkdir /dev/pts
+mount -t devpts pts /dev/pts
 mount -t tmpfs tmp /tmp
 exec </dev/ttyS0 >/dev/ttyS0 2>&1
 stty -echo -onlcr

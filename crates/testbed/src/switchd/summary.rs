@@ -35,6 +35,11 @@ impl Fields {
         Self(fields)
     }
 
+    /// The names of the fields.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The value of a field, without quotes.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&str> {

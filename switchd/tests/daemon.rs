@@ -1,13 +1,9 @@
-//! The wrapper of the daemon. Skipped where no `switchd` was built yet.
+//! The daemon starts, tells what it did, survives being killed, and says what is wrong.
 
-use testbed::{End, Namespace, Signal, Switchd, kernel_bridge, ping, switchd, veth};
+use testbed::{End, Namespace, Signal, Switchd, ping, veth};
 
 #[test]
 fn a_daemon_is_started_asked_killed_and_started_again() {
-    if switchd::binary().is_err() {
-        eprintln!("skipped: no switchd built");
-        return;
-    }
     let new = |label| Namespace::new(label).unwrap();
     let (left, switch, right) = (new("left"), new("switch"), new("right"));
     veth(End::new(&left, "eth0").address("198.18.0.1/24").mac("02:00:00:00:00:01"), End::new(&switch, "p1"))
@@ -31,12 +27,7 @@ fn a_daemon_is_started_asked_killed_and_started_again() {
 
 #[test]
 fn a_start_that_fails_shows_why() {
-    if switchd::binary().is_err() {
-        eprintln!("skipped: no switchd built");
-        return;
-    }
     let switch = Namespace::new("switch").unwrap();
-    kernel_bridge(&switch, "br0", &[]).unwrap();
     let error = format!("{:#}", Switchd::start(&switch, "[ports.a]\ntype = \"nonsense\"\n").unwrap_err());
     assert!(error.contains("nonsense"), "{error}");
 }
