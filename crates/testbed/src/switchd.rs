@@ -97,6 +97,12 @@ impl Switchd {
         self.directory.path()
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// All that it has logged.
     #[must_use]
     pub fn log(&self) -> Vec<String> {

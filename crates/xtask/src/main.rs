@@ -1,9 +1,16 @@
 //! `cargo xtask …`: every command that a contributor or CI runs.
 #![forbid(unsafe_code)]
 
+mod arrows;
+mod demo;
+mod interrupt;
+mod run;
+mod setup;
+mod test;
 mod throughput;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Tasks of the switchd workspace
@@ -16,6 +23,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Show the switch at work between two virtual machines, a namespace and an outside host
+    Demo(demo::Demo),
+    /// Run every check and test, as CI does
+    Test,
+    /// Install what the demo and the tests need
+    Setup,
     /// Measure against Linux Bridge and a bare read/write loop
     Throughput(throughput::Throughput),
     #[command(hide = true)]
@@ -24,10 +37,24 @@ enum Task {
     BareLoop(throughput::BareLoop),
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().task {
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Demo(options) => demo::run(&options),
+        Task::Test => test::run(),
+        Task::Setup => setup::run(setup::Use::Everything),
         Task::Throughput(options) => throughput::run(&options),
         Task::Generate(options) => throughput::run_generator(&options),
         Task::BareLoop(options) => throughput::run_bare_loop(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<interrupt::Interrupted>() => {
+            eprintln!("\n{error}.");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("\ncargo xtask: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,0 +1,104 @@
+//! Installs what the demo and the tests need, and says what and why.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::run::{cargo, run as run_command, works};
+
+/// What the machine is to be ready for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// The demo alone.
+    Demo,
+    /// The demo, all checks and tests, and the throughput comparison.
+    Everything,
+}
+
+/// Debian packages: name, who needs it, what for.
+const PACKAGES: [(&str, Use, &str); 9] = [
+    ("iproute2", Use::Demo, "makes namespaces and wires"),
+    ("iputils-ping", Use::Demo, "measures round-trip times"),
+    ("qemu-system-x86", Use::Demo, "runs the virtual machines"),
+    ("linux-image-cloud-amd64", Use::Demo, "is the kernel that they boot; nothing else uses it"),
+    ("busybox-static", Use::Demo, "is all the software in them"),
+    ("tcpdump", Use::Everything, "captures frames in tests"),
+    ("nftables", Use::Everything, "shows in tests which rules are set"),
+    ("ethtool", Use::Everything, "shows in tests which offloads are on"),
+    ("iperf3", Use::Everything, "measures throughput"),
+];
+
+/// Tools that cargo builds: subcommand, package, what for.
+const TOOLS: [(&str, &str, &str); 2] = [
+    ("nextest", "cargo-nextest", "runs the tests"),
+    ("deny", "cargo-deny", "checks licences and sources of what we depend on; takes some minutes to build"),
+];
+
+/// Installs what is missing; says nothing if nothing is.
+///
+/// # Errors
+/// Something is missing and can't be installed: not root, not Debian, no network.
+pub(crate) fn run(purpose: Use) -> Result<()> {
+    let needed = PACKAGES.iter().filter(|(_, user, _)| *user == Use::Demo || purpose == Use::Everything);
+    let missing: Vec<_> = needed.filter(|(package, ..)| !is_installed(package)).collect();
+    for (package, _, purpose) in &missing {
+        println!("  {package} is missing: it {purpose}");
+    }
+    let names: Vec<_> = missing.iter().map(|(package, ..)| *package).collect();
+    ensure!(
+        is_root(),
+        "network namespaces and TAPs need root: run this as root{}",
+        if names.is_empty() { String::new() } else { format!("; it will install {}", names.join(" ")) }
+    );
+    if !names.is_empty() {
+        install(&names)?;
+    }
+    if purpose == Use::Everything { tools() } else { Ok(()) }
+}
+
+fn is_installed(package: &str) -> bool {
+    let query = Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}", package]).output();
+    query.is_ok_and(|output| output.stdout == b"installed")
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    if !works(Command::new("apt-get").arg("--version")) {
+        bail!("no apt-get here: install {} with this system's own means", packages.join(" "));
+    }
+    println!("  installing with apt-get: {}", packages.join(" "));
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
+        command
+    };
+    run_quietly(apt().arg("update")).context("apt-get update")?;
+    run_quietly(apt().args(["install", "-y", "--no-install-recommends"]).args(packages))
+        .context("apt-get install")
+}
+
+/// Runs a command whose output matters only if it fails.
+fn run_quietly(command: &mut Command) -> Result<()> {
+    testbed::command::output(command).map(drop)
+}
+
+fn tools() -> Result<()> {
+    for (component, name) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        ensure!(
+            works(&mut cargo(&[component, "--version"])),
+            "cargo {component} is missing: `rustup component add {name}`, or the Debian package of that name"
+        );
+    }
+    for (subcommand, package, purpose) in TOOLS {
+        if works(&mut cargo(&[subcommand, "--version"])) {
+            continue;
+        }
+        println!("  {package} is missing: it {purpose}; installing it with cargo");
+        run_command(&mut cargo(&["install", "--locked", "--quiet", package]))
+            .with_context(|| format!("can't install {package} with `cargo install --locked {package}`"))?;
+    }
+    Ok(())
+}
