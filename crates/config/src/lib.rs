@@ -1,13 +1,27 @@
 //! Text to checked configuration, all problems at once.
 //!
-//! No file is opened here: the daemon reads it and hands over the text.
+//! No file is opened here: the daemon reads it and hands over the text. What the text asks for is looked
+//! at only as far as the text goes: whether a device exists is for the ports to find out.
+//!
+//! A file is read in two steps. Each table becomes plain data that still knows its places in the text
+//! (`file`, `port`, with `section` as the reader of one table); then come the checks across tables
+//! (`check`). Whatever is found goes into one list, which `problem` shows. A new kind of port is a variant
+//! of [`PortKind`], a row in `keys` and a function in `port`.
 #![forbid(unsafe_code)]
 
+mod arguments;
+mod check;
+mod definitions;
+mod file;
+mod keys;
 mod model;
+mod names;
+mod port;
 mod problem;
+mod section;
+mod syntax;
 
 pub use model::{BridgeConfig, Config, Owner, PortConfig, PortKind, RawConfig, StaticEntry, TapConfig};
-use problem::{Findings, Place};
 pub use problem::{Problem, Problems};
 
 /// Reads the text of a configuration file; `file_name` is what the messages call it.
@@ -16,19 +30,15 @@ pub use problem::{Problem, Problems};
 ///
 /// Every mistake in the text, each with its line and its remedy.
 pub fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
-    let mut findings = Findings::new(text);
-    findings.add(0..0, "unread", "");
-    findings.into_problems(Place::File(file_name.to_owned()))?;
-    Ok(Config { bridge: BridgeConfig::default(), ports: Vec::new(), fdb: Vec::new() })
+    file::parse(file_name, text)
 }
 
 /// Makes a configuration of command line arguments: the name of the switch, the devices of its `tap` ports
-/// and those of its `raw` ports, each port named like its device.
+/// and those of its `raw` ports, each port named like its device. The `tap` ports come first.
 ///
 /// # Errors
 ///
 /// Every mistake in the arguments, each with its remedy.
 pub fn from_arguments(name: Option<&str>, taps: &[String], raws: &[String]) -> Result<Config, Problems> {
-    let (_, _, _) = (name, taps, raws);
-    parse("arguments", "")
+    arguments::read(name, taps, raws)
 }

@@ -1,6 +1,7 @@
 //! What is wrong with a configuration: every mistake with its place and its remedy, and how that is shown.
 
-use std::fmt::{self, Write as _};
+use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Range;
 
 /// The most problems that are kept; the rest are counted. A hostile file of a megabyte has a million.
@@ -197,7 +198,9 @@ pub(crate) struct Findings<'t> {
     text: &'t str,
     /// Where each line starts, in bytes.
     lines: Vec<usize>,
-    found: Vec<(Range<usize>, String, String)>,
+    /// The lines that TOML itself does not understand.
+    broken: BTreeSet<usize>,
+    found: Vec<(Option<Range<usize>>, String, String)>,
     more: usize,
 }
 
@@ -205,15 +208,44 @@ impl<'t> Findings<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
         let after_ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(after_ends).collect();
-        Self { text, lines, found: Vec::new(), more: 0 }
+        Self { text, lines, broken: BTreeSet::new(), found: Vec::new(), more: 0 }
+    }
+
+    /// Adds a mistake against TOML itself; only the first in a line tells anything. Whatever else may seem
+    /// wrong with that line follows from it, and is passed over.
+    pub(crate) fn add_broken(&mut self, span: Range<usize>, words: impl Fn(&str) -> (String, String)) {
+        let line = self.line_of(span.start);
+        if self.broken.contains(&line) {
+            return;
+        }
+        if self.is_full() {
+            self.count();
+        } else {
+            let (message, help) = words(self.text.get(self.bytes_of_line(span.start)).unwrap_or(""));
+            self.add(span, message, help);
+        }
+        self.broken.insert(line);
     }
 
     /// Adds a mistake at `span` of the text.
     pub(crate) fn add(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        if self.broken.contains(&self.line_of(span.start)) {
+            return;
+        }
+        self.push(Some(span), message.into(), help.into());
+    }
+
+    /// Adds a mistake of the text as a whole.
+    pub(crate) fn add_whole(&mut self, message: impl Into<String>, help: impl Into<String>) {
+        self.push(None, message.into(), help.into());
+    }
+
+    /// Takes a mistake, but not twice where a value was read in two ways.
+    fn push(&mut self, span: Option<Range<usize>>, message: String, help: String) {
         if self.is_full() {
-            self.more += 1;
-        } else {
-            self.found.push((span, message.into(), help.into()));
+            self.count();
+        } else if !self.found.iter().any(|(there, said, _)| *there == span && *said == message) {
+            self.found.push((span, message, help));
         }
     }
 
@@ -222,8 +254,37 @@ impl<'t> Findings<'t> {
         self.found.len() >= KEPT
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.found.is_empty()
+    /// Adds to the number of mistakes without telling of one.
+    pub(crate) fn count(&mut self) {
+        self.more += 1;
+    }
+
+    /// The bytes of the line in which byte `at` stands, without the line end.
+    pub(crate) fn bytes_of_line(&self, at: usize) -> Range<usize> {
+        let line = self.line_of(at);
+        let start = line.checked_sub(1).and_then(|index| self.lines.get(index)).copied().unwrap_or(0);
+        start..self.lines.get(line).map_or(self.text.len(), |next| next - 1)
+    }
+
+    /// Whether a line that TOML does not understand stands in the table whose header is at byte `at`, so
+    /// that what seems to be missing from the table may stand there.
+    pub(crate) fn broken_below(&self, at: usize) -> bool {
+        let first = self.line_of(at);
+        let next = self.broken.range(first..).next();
+        next.is_some_and(|line| !(first + 1..*line).any(|between| self.line(between).starts_with('[')))
+    }
+
+    /// Whether a line that TOML does not understand may hide a whole table.
+    pub(crate) fn broken_tables(&self) -> bool {
+        let hides = |line: &str| line.starts_with('[') || line.contains("\"\"\"") || line.contains("'''");
+        let last = self.lines.len();
+        self.broken.iter().any(|line| *line >= last || hides(self.line(*line)))
+    }
+
+    /// A line without the space around it.
+    fn line(&self, number: usize) -> &'t str {
+        let start = number.checked_sub(1).and_then(|index| self.lines.get(index)).copied();
+        start.and_then(|start| self.text.get(self.bytes_of_line(start))).unwrap_or("").trim()
     }
 
     /// The number of the line, from 1, in which byte `at` stands.
@@ -237,20 +298,20 @@ impl<'t> Findings<'t> {
             return Ok(());
         }
         let mut found = std::mem::take(&mut self.found);
-        found.sort_by_key(|(span, ..)| span.start);
+        // The text as a whole comes first.
+        found.sort_by_key(|(span, ..)| span.as_ref().map(|span| span.start));
         let kept = found.into_iter().map(|(span, message, help)| self.placed(span, message, help)).collect();
         Err(Problems { place, kept, more: self.more })
     }
 
-    fn placed(&self, span: Range<usize>, message: String, help: String) -> Problem {
-        if span.is_empty() && span.start == 0 {
+    fn placed(&self, span: Option<Range<usize>>, message: String, help: String) -> Problem {
+        let Some(span) = span else {
             return Problem { line: 0, column: 0, span: 0..0, message, help, source: String::new() };
-        }
+        };
         let line = self.line_of(span.start);
-        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
-        let rest = self.text.get(start..).unwrap_or("");
-        let source = rest.split('\n').next().unwrap_or("").trim_end_matches('\r').to_owned();
-        let before = self.text.get(start..span.start).unwrap_or("");
+        let bytes = self.bytes_of_line(span.start);
+        let before = self.text.get(bytes.start..span.start).unwrap_or("");
+        let source = self.text.get(bytes).unwrap_or("").trim_end_matches('\r').to_owned();
         Problem { line, column: before.chars().count() + 1, span, message, help, source }
     }
 }
@@ -312,8 +373,8 @@ mod tests {
     #[test]
     fn beyond_a_hundred_problems_are_counted() {
         let mut findings = Findings::new("abc");
-        for _ in 0..250 {
-            findings.add(1..2, "wrong", "right");
+        for number in 0..250 {
+            findings.add(1..2, format!("wrong {number}"), "right");
         }
         let problems = findings.into_problems(Place::Arguments).unwrap_err();
         assert_eq!((problems.len(), problems.iter().count()), (250, 100));

@@ -1,0 +1,130 @@
+//! What no port or entry can know alone: two ports on one device, a second host port, an entry for a port
+//! that is not there.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use frame::MacAddr;
+
+use crate::keys::nearest;
+use crate::model::{PortConfig, PortKind, StaticEntry};
+use crate::problem::{Findings, quoted};
+use crate::section::At;
+
+/// A port with the places of what is compared with other ports. `None` where a mistake has been told of.
+#[derive(Debug)]
+pub(crate) struct PlacedPort {
+    pub(crate) name: At<String>,
+    pub(crate) device: Option<At<String>>,
+    pub(crate) kind: Option<PortKind>,
+    /// Where it says that it is the host's port, if it does.
+    pub(crate) host: Option<Range<usize>>,
+}
+
+impl PlacedPort {
+    pub(crate) fn into_config(self) -> Option<PortConfig> {
+        Some(PortConfig { name: self.name.value, device: self.device?.value, kind: self.kind? })
+    }
+}
+
+/// A static entry with the places of its parts.
+#[derive(Debug)]
+pub(crate) struct PlacedEntry {
+    /// Its header.
+    pub(crate) span: Range<usize>,
+    pub(crate) mac: Option<At<MacAddr>>,
+    pub(crate) port: Option<At<String>>,
+}
+
+impl PlacedEntry {
+    pub(crate) fn into_config(self) -> Option<StaticEntry> {
+        Some(StaticEntry { mac: self.mac?.value, port: self.port?.value })
+    }
+}
+
+/// No two ports share a device.
+pub(crate) fn devices(ports: &[PlacedPort], findings: &mut Findings<'_>) {
+    let mut taken: HashMap<&str, (&str, usize)> = HashMap::new();
+    let with_device = ports.iter().filter_map(|port| Some((&port.name.value, port.device.as_ref()?)));
+    let mut in_order: Vec<(&String, &At<String>)> = with_device.collect();
+    in_order.sort_by_key(|(_, device)| device.span.start);
+    for (name, device) in in_order {
+        if let Some((first, line)) = taken.get(device.value.as_str()) {
+            let (first, name, shown) = (quoted(first), quoted(name), quoted(&device.value));
+            let message = format!("ports {first} and {name} are both on the device {shown}");
+            let help = format!("a device carries one port; {first} took it in line {line}");
+            findings.add(device.span.clone(), message, help);
+        } else {
+            taken.insert(&device.value, (name, findings.line_of(device.span.start)));
+        }
+    }
+}
+
+/// At most one port is the host's own.
+pub(crate) fn host_ports(ports: &[PlacedPort], findings: &mut Findings<'_>) {
+    let hosts = ports.iter().filter_map(|port| Some((&port.name.value, port.host.as_ref()?)));
+    let mut hosts: Vec<(&String, &Range<usize>)> = hosts.collect();
+    hosts.sort_by_key(|(_, span)| span.start);
+    let mut hosts = hosts.into_iter();
+    let Some((first, first_span)) = hosts.next() else { return };
+    let line = findings.line_of(first_span.start);
+    for (second, span) in hosts {
+        let message = format!("{} is a second host port", quoted(second));
+        let help = format!("one port can be the host's; {} is, in line {line}", quoted(first));
+        findings.add(span.clone(), message, help);
+    }
+}
+
+/// The static entries fit into the FDB.
+pub(crate) fn room(entries: &[PlacedEntry], fdb_max: usize, findings: &mut Findings<'_>) {
+    if let Some(beyond) = entries.get(fdb_max) {
+        let message = format!("{} static entries, but `fdb_max` is {fdb_max}", entries.len());
+        findings.add(
+            beyond.span.clone(),
+            message,
+            format!("set `fdb_max` in [bridge] to {} or more", entries.len()),
+        );
+    }
+}
+
+/// Each static entry names a port that exists, and no address has two.
+pub(crate) fn entries(entries: &[PlacedEntry], ports: &[PlacedPort], findings: &mut Findings<'_>) {
+    let known: HashSet<&str> = ports.iter().map(|port| port.name.value.as_str()).collect();
+    // A port that the file has may stand in a line that can't be read.
+    let all_known = !ports.is_empty() && !findings.broken_tables();
+    let mut seen: HashMap<MacAddr, usize> = HashMap::new();
+    for entry in entries {
+        let port = entry.port.as_ref().filter(|_| all_known);
+        if let Some(port) = port.filter(|port| !known.contains(port.value.as_str())) {
+            unknown_port(port, ports, findings);
+        }
+        let Some(mac) = &entry.mac else { continue };
+        if let Some(line) = seen.get(&mac.value) {
+            let message = format!("a second static entry for {}", mac.value);
+            let help = format!("an address is on one port; the first entry is in line {line}");
+            findings.add(mac.span.clone(), message, help);
+        } else {
+            seen.insert(mac.value, findings.line_of(mac.span.start));
+        }
+    }
+}
+
+fn unknown_port(port: &At<String>, ports: &[PlacedPort], findings: &mut Findings<'_>) {
+    let help = if findings.is_full() {
+        String::new()
+    } else {
+        let names = || ports.iter().map(|port| port.name.value.as_str());
+        match nearest(&port.value, names()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => {
+                let list: Vec<String> = names().take(10).map(quoted).collect();
+                format!(
+                    "the ports of this file: {}{}",
+                    list.join(", "),
+                    if ports.len() > 10 { ", …" } else { "" }
+                )
+            }
+        }
+    };
+    findings.add(port.span.clone(), format!("no port {} for this static entry", quoted(&port.value)), help);
+}

@@ -1,0 +1,214 @@
+//! The text of a file, table by table.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use toml::de::{DeArray, DeTable, DeValue};
+
+use crate::check::{self, PlacedEntry, PlacedPort};
+use crate::keys::{BRIDGE, FDB, KINDS, PORT, TABLES, nearest};
+use crate::model::{BridgeConfig, Config};
+use crate::names::{LONGEST_AGEING, NotATime, check_name, duration};
+use crate::port;
+use crate::problem::{Findings, Place, Problems, quoted};
+use crate::section::{At, Section, did_you_mean, in_order, integer, type_name};
+use crate::syntax;
+
+/// The longest text that is read, in bytes: room for 20,000 ports or entries.
+const LONGEST: usize = 1 << 20;
+/// The sizes of FDB that can be asked for, in entries.
+const FDB_MAX: Range<i64> = 1..16_777_217;
+/// The least that a switch needs.
+const SMALLEST: &str = "the smallest file is:\n[ports.tap0]\ntype = \"tap\"\n[ports.eth0]\ntype = \"raw\"";
+
+pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
+    let place = Place::File(file_name.to_owned());
+    if text.len() > LONGEST {
+        let mut findings = Findings::new("");
+        let message = format!("the file has {} bytes", text.len());
+        findings.add_whole(message, format!("at most {LONGEST}; is it a configuration?"));
+        findings.into_problems(place.clone())?;
+    }
+    let mut findings = Findings::new(text);
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let whole = syntax::without_stops(text, &errors, &findings);
+    let (document, rest) = match &whole {
+        Some(whole) => DeTable::parse_recoverable(whole),
+        None => (document, Vec::new()),
+    };
+    if !errors.is_empty() {
+        let of_whole = if whole.is_some() { &rest } else { &errors };
+        syntax::tell(text, &errors, of_whole, &mut findings);
+    }
+    let (bridge, ports, fdb) = read(document.get_ref(), &mut findings);
+    check::devices(&ports, &mut findings);
+    check::host_ports(&ports, &mut findings);
+    check::entries(&fdb, &ports, &mut findings);
+    check::room(&fdb, bridge.fdb_max, &mut findings);
+    findings.into_problems(place)?;
+    Ok(Config {
+        bridge,
+        ports: ports.into_iter().filter_map(PlacedPort::into_config).collect(),
+        fdb: fdb.into_iter().filter_map(PlacedEntry::into_config).collect(),
+    })
+}
+
+fn read(
+    document: &DeTable<'_>,
+    findings: &mut Findings<'_>,
+) -> (BridgeConfig, Vec<PlacedPort>, Vec<PlacedEntry>) {
+    let (mut bridge, mut ports, mut fdb) = (BridgeConfig::default(), Vec::new(), Vec::new());
+    let mut said = false;
+    for (key, value) in in_order(document) {
+        match (key.value, value.get_ref()) {
+            ("bridge", DeValue::Table(table)) => {
+                bridge = read_bridge(&Section::new("[bridge]", key.span, BRIDGE, table), findings);
+            }
+            ("ports", DeValue::Table(table)) => ports = read_ports(table, findings),
+            ("fdb", DeValue::Array(array)) => fdb = read_fdb(&key, array, findings),
+            (name, value) => {
+                said |= name == "ports" || nearest(name, ["ports"]).is_some();
+                let (message, help) = wrong_at_top(name, value);
+                findings.add(key.span, message, help);
+            }
+        }
+    }
+    if ports.is_empty() && !said && !findings.broken_tables() {
+        findings.add_whole("there are no ports: nothing to switch", SMALLEST);
+    }
+    (bridge, ports, fdb)
+}
+
+/// What to say of a table or key at the top of the file that does not belong there.
+fn wrong_at_top(name: &str, value: &DeValue<'_>) -> (String, String) {
+    if let Some((_, header)) = TABLES.iter().find(|(table, _)| *table == name) {
+        let found = match value {
+            DeValue::Table(_) => "a single table",
+            DeValue::Array(array) if of_tables(array) => "a list of tables",
+            other => type_name(other),
+        };
+        return (format!("`{name}` is {found} here"), format!("it is written as {header}"));
+    }
+    if value.is_table() || value.as_array().is_some_and(of_tables) {
+        let header =
+            |meant: &str| TABLES.iter().find(|(table, _)| *table == meant).map(|(_, header)| *header);
+        let help = match nearest(name, TABLES.iter().map(|(table, _)| *table)).and_then(header) {
+            Some(meant) => format!("did you mean {meant}?"),
+            None => "the tables of this file are [bridge], [ports.NAME] and [[fdb]]".to_owned(),
+        };
+        return (format!("unknown table {}", quoted(name)), help);
+    }
+    let help = if BRIDGE.iter().any(|key| key.name == name) {
+        "it belongs below a line [bridge]".to_owned()
+    } else if PORT.iter().chain(KINDS.iter().flat_map(|kind| kind.keys)).any(|key| key.name == name) {
+        "it belongs below a line [ports.NAME]".to_owned()
+    } else {
+        did_you_mean(name, BRIDGE.iter().map(|key| key.name))
+    };
+    (format!("key {} stands outside of every table", quoted(name)), help)
+}
+
+/// Whether this is what `[[header]]` makes.
+fn of_tables(array: &DeArray<'_>) -> bool {
+    array.first().is_some_and(|first| first.get_ref().is_table())
+}
+
+fn read_bridge(section: &Section<'_>, findings: &mut Findings<'_>) -> BridgeConfig {
+    let mut bridge = BridgeConfig::default();
+    section.unknown_keys(findings, |_| None);
+    if let Some(name) = section.text("name", findings) {
+        if let Err((wrong, help)) = check_name(name.value) {
+            findings.add(name.span, format!("the name of the switch {wrong}"), help);
+        } else {
+            bridge.name = name.value.to_owned();
+        }
+    }
+    bridge.ageing_time = read_ageing_time(section, findings).unwrap_or(bridge.ageing_time);
+    let fdb_max = section.number("fdb_max", FDB_MAX, findings);
+    bridge.fdb_max = fdb_max.and_then(|max| usize::try_from(max).ok()).unwrap_or(bridge.fdb_max);
+    bridge
+}
+
+/// The ageing time: text with a unit, or a whole number of seconds.
+fn read_ageing_time(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Duration> {
+    let at = section.value("ageing_time")?;
+    let time = match at.value {
+        DeValue::Integer(number) => {
+            let seconds = integer(number).and_then(|seconds| u64::try_from(seconds).ok());
+            seconds.map(Duration::from_secs).ok_or(NotATime::TooLong)
+        }
+        DeValue::String(text) => duration(text),
+        _ => {
+            section.wrong_type("ageing_time", &at, "a time in quotes or whole seconds", findings);
+            return None;
+        }
+    };
+    let range = format!("from 0 (learn nothing) to \"{}s\"", LONGEST_AGEING.as_secs());
+    match time {
+        Ok(time) if time <= LONGEST_AGEING => return Some(time),
+        Err(NotATime::Form) => {
+            let help = "a whole number and a unit: \"300s\", \"5m\", \"1500ms\", \"1h\"; or 0";
+            findings.add(at.span, "`ageing_time` in [bridge] is no time", help);
+        }
+        _ => findings.add(at.span, "`ageing_time` in [bridge] is out of range", range),
+    }
+    None
+}
+
+fn read_ports(table: &DeTable<'_>, findings: &mut Findings<'_>) -> Vec<PlacedPort> {
+    let mut ports = Vec::new();
+    for (name, value) in in_order(table) {
+        match value.get_ref() {
+            DeValue::Table(table) => ports.push(port::read(name, table, findings)),
+            other => {
+                let message =
+                    format!("port {} must be a table, not {}", quoted(name.value), type_name(other));
+                let help = format!("as [ports.{}] with its options in the lines below", quoted(name.value));
+                findings.add(name.span.clone(), message, help.replace('`', ""));
+                let name = At { value: name.value.to_owned(), span: name.span };
+                ports.push(PlacedPort { name, device: None, kind: None, host: None });
+            }
+        }
+    }
+    ports
+}
+
+fn read_fdb(key: &At<&str>, array: &DeArray<'_>, findings: &mut Findings<'_>) -> Vec<PlacedEntry> {
+    let mut entries = Vec::new();
+    for element in array.iter() {
+        let DeValue::Table(table) = element.get_ref() else {
+            let message = format!("a static entry must be a table, not {}", type_name(element.get_ref()));
+            findings.add(element.span(), message, "as [[fdb]] with `mac` and `port` in the lines below");
+            continue;
+        };
+        let span = if element.span().is_empty() { key.span.clone() } else { element.span() };
+        let section = Section::new("[[fdb]]", span.clone(), FDB, table);
+        section.unknown_keys(findings, |_| None);
+        let mac = read_mac(&section, findings);
+        let port = section.required_text("port", findings);
+        let port = port.map(|port| At { value: port.value.to_owned(), span: port.span });
+        entries.push(PlacedEntry { span, mac, port });
+    }
+    entries
+}
+
+fn read_mac(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<At<frame::MacAddr>> {
+    let written = section.required_text("mac", findings)?;
+    let example = "as \"02:00:5e:10:00:01\"";
+    let (message, help) = match written.value.parse::<frame::MacAddr>() {
+        Err(_) => (
+            format!("{} is not a MAC address", quoted(written.value)),
+            format!("six bytes of two hexadecimal digits, {example}"),
+        ),
+        Ok(mac) if mac.is_zero() => {
+            ("the zero address is no station's".to_owned(), format!("the address of one station, {example}"))
+        }
+        Ok(mac) if mac.is_group() => (
+            format!("{mac} is a group address: it is no station's, and frames for it are for all ports"),
+            format!("the address of one station, whose first byte is even, {example}"),
+        ),
+        Ok(value) => return Some(At { value, span: written.span }),
+    };
+    findings.add(written.span, message, help);
+    None
+}

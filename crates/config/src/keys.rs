@@ -1,0 +1,128 @@
+//! Every table, key and kind of port that a file may have; what is not here is a mistake.
+
+/// A key of one table.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    /// A right value, as it is written in the file.
+    pub(crate) example: &'static str,
+}
+
+/// A kind of port, with the keys that only it has, or that it shares with some of the others.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) keys: &'static [Key],
+}
+
+/// The tables at the top of the file, as their headers are written.
+pub(crate) const TABLES: &[(&str, &str)] =
+    &[("bridge", "[bridge]"), ("ports", "[ports.NAME]"), ("fdb", "[[fdb]]")];
+
+/// `[bridge]`.
+pub(crate) const BRIDGE: &[Key] = &[
+    Key { name: "name", example: "\"switchd\"" },
+    Key { name: "ageing_time", example: "\"300s\"" },
+    Key { name: "fdb_max", example: "65536" },
+];
+
+/// `[ports.NAME]`, whatever the type.
+pub(crate) const PORT: &[Key] =
+    &[Key { name: "type", example: "\"tap\"" }, Key { name: "device", example: "\"tap0\"" }];
+
+/// `[ports.NAME]`, by type.
+pub(crate) const KINDS: &[Kind] = &[Kind { name: "tap", keys: TAP }, Kind { name: "raw", keys: RAW }];
+
+const TAP: &[Key] = &[
+    Key { name: "mtu", example: "1500" },
+    Key { name: "persist", example: "false" },
+    Key { name: "owner", example: "\"libvirt-qemu\"" },
+    Key { name: "up", example: "true" },
+    Key { name: "host", example: "true" },
+    Key { name: "offload", example: "true" },
+];
+
+const RAW: &[Key] = &[Key { name: "exclusive", example: "true" }, Key { name: "offload", example: "true" }];
+
+/// `[[fdb]]`.
+pub(crate) const FDB: &[Key] =
+    &[Key { name: "mac", example: "\"02:00:5e:10:00:01\"" }, Key { name: "port", example: "\"lan\"" }];
+
+/// The kinds of port that have the key.
+pub(crate) fn kinds_with(key: &str) -> impl Iterator<Item = &'static Kind> {
+    KINDS.iter().filter(move |kind| kind.keys.iter().any(|known| known.name == key))
+}
+
+/// The known kinds as a message lists them.
+pub(crate) fn kind_list() -> String {
+    let names: Vec<String> = KINDS.iter().map(|kind| format!("\"{}\"", kind.name)).collect();
+    names.join(" or ")
+}
+
+/// The candidate nearest to a mistyped word, where one is near enough to be meant.
+pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    // No known name is longer than 32; the distance takes the product of both lengths.
+    if word.len() > 64 {
+        return None;
+    }
+    let lower = word.to_lowercase();
+    let allowed = (word.chars().count() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .filter(|candidate| candidate.len().abs_diff(lower.len()) <= 4 * allowed)
+        .map(|candidate| (strsim::osa_distance(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= allowed && *candidate != word)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_word_finds_the_one_that_was_meant_and_no_other() {
+        assert_eq!(nearest("agein_time", BRIDGE.iter().map(|k| k.name)), Some("ageing_time"));
+        assert_eq!(nearest("TYPE", PORT.iter().map(|k| k.name)), Some("type"));
+        assert_eq!(nearest("vlan", PORT.iter().map(|k| k.name)), None);
+        assert_eq!(nearest(&"t".repeat(65), ["tap"]), None);
+    }
+
+    /// Every key stands in the reference as a heading or table row, and in the commented example.
+    #[test]
+    fn every_key_is_documented_and_stands_in_the_example() {
+        let reference = include_str!("../../../docs/configuration.md");
+        let example = include_str!("../../../config/switchd.toml");
+        let of_kinds = KINDS.iter().flat_map(|kind| kind.keys);
+        for key in BRIDGE.iter().chain(PORT).chain(of_kinds).chain(FDB) {
+            let row = format!("| `{}` |", key.name);
+            assert!(reference.contains(&row), "docs/configuration.md has no row {row}");
+            let shown = |line: &str| {
+                let line = line.trim_start_matches(['#', ' ']);
+                line.strip_prefix(key.name).is_some_and(|rest| rest.trim_start().starts_with('='))
+            };
+            assert!(example.lines().any(shown), "config/switchd.toml has no line for `{}`", key.name);
+        }
+        for (_, header) in TABLES {
+            assert!(reference.contains(header), "docs/configuration.md has no {header}");
+        }
+        for kind in KINDS {
+            let written = format!("type = \"{}\"", kind.name);
+            assert!(reference.contains(&written) && example.contains(&written), "{written} is not shown");
+        }
+    }
+
+    /// Every row of the reference is about a key that exists.
+    #[test]
+    fn the_reference_tells_of_no_key_that_does_not_exist() {
+        let of_kinds = KINDS.iter().flat_map(|kind| kind.keys);
+        let known: Vec<&str> =
+            BRIDGE.iter().chain(PORT).chain(of_kinds).chain(FDB).map(|key| key.name).collect();
+        for line in include_str!("../../../docs/configuration.md").lines() {
+            let row = line.strip_prefix("| `").and_then(|rest| rest.split_once('`'));
+            if let Some((key, _)) = row {
+                assert!(known.contains(&key), "docs/configuration.md tells of `{key}`");
+            }
+        }
+    }
+}

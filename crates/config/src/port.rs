@@ -1,0 +1,129 @@
+//! `[ports.NAME]`: one port, its kind and the options of that kind.
+
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::check::PlacedPort;
+use crate::keys::{KINDS, Key, Kind, PORT, kind_list, kinds_with, nearest};
+use crate::model::{Owner, PortKind, RawConfig, TapConfig};
+use crate::names::{check_interface, check_name, is_user_name};
+use crate::problem::{Findings, quoted};
+use crate::section::{At, Section, integer};
+
+/// The MTU that a TAP takes, in bytes: ETH_MIN_MTU, and the most that its frames have room for.
+const MTU: Range<i64> = 68..65_536;
+
+/// Reads one port; what can't be read is told of and left out.
+pub(crate) fn read(name: At<&str>, table: &DeTable<'_>, findings: &mut Findings<'_>) -> PlacedPort {
+    if let Err((wrong, help)) = check_name(name.value) {
+        findings.add(name.span.clone(), format!("the name of port {} {wrong}", quoted(name.value)), help);
+    }
+    // The kind comes first: it says which keys there may be.
+    let title = format!("[ports.{}]", quoted(name.value).trim_matches('`'));
+    let kind = read_type(&Section::new(&title, name.span.clone(), PORT, table), findings);
+    let kinds = || KINDS.iter().filter(|known| kind.is_none_or(|kind| kind.name == known.name));
+    let keys: Vec<&'static Key> = PORT.iter().chain(kinds().flat_map(|kind| kind.keys)).collect();
+    let section = Section::new(title, name.span.clone(), keys, table);
+    section.unknown_keys(findings, |key| kind.and_then(|kind| of_another_kind(key, kind)));
+
+    let device = read_device(&section, &name, findings);
+    // Where the kind is not known, the options are looked at as those of each kind.
+    let is_or_may_be = |name| kind.is_none_or(|kind| kind.name == name);
+    let tap = is_or_may_be("tap").then(|| read_tap(&section, findings));
+    let raw = is_or_may_be("raw").then(|| read_raw(&section, findings));
+    let host = section.value("host").filter(|_| tap.as_ref().is_some_and(|tap| tap.host)).map(|at| at.span);
+    let read = tap.map(PortKind::Tap).or(raw.map(PortKind::Raw));
+    let kind = kind.and(read);
+    PlacedPort { name: At { value: name.value.to_owned(), span: name.span }, device, kind, host }
+}
+
+fn read_type(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<&'static Kind> {
+    let written = section.required_text("type", findings)?;
+    let kind = KINDS.iter().find(|kind| kind.name == written.value);
+    if kind.is_none() {
+        let message = format!("unknown type {} in {}", quoted(written.value), section.title);
+        let meant = nearest(written.value, KINDS.iter().map(|kind| kind.name));
+        let meant = meant.map_or(String::new(), |meant| format!("did you mean \"{meant}\"? "));
+        findings.add(written.span, message, format!("{meant}A port's type is {}", kind_list()));
+    }
+    kind
+}
+
+/// What to say of a key that only other kinds of port have.
+fn of_another_kind(key: &str, kind: &Kind) -> Option<(String, String)> {
+    let others: Vec<String> = kinds_with(key).map(|other| format!("\"{}\"", other.name)).collect();
+    if others.is_empty() {
+        return None;
+    }
+    let others = others.join(" or ");
+    let message =
+        format!("`{key}` is an option of ports with type = {others}; this one is \"{}\"", kind.name);
+    Some((message, format!("remove the line, or make it a port with type = {others}")))
+}
+
+/// The device and its place; where none is named, the port's name, in its place.
+fn read_device(section: &Section<'_>, name: &At<&str>, findings: &mut Findings<'_>) -> Option<At<String>> {
+    let written = match section.value("device") {
+        Some(_) => section.text("device", findings)?,
+        None => name.clone(),
+    };
+    if let Err((wrong, mut help)) = check_interface(written.value) {
+        if written.span == name.span {
+            // A name that can't be a port's either has been told of.
+            if check_name(name.value).is_err() {
+                return None;
+            }
+            help += "; a port without `device` is on the interface of its own name: add `device = \"…\"`";
+        }
+        let message = format!("the interface name {} {wrong}", quoted(written.value));
+        findings.add(written.span, message, help);
+        return None;
+    }
+    Some(At { value: written.value.to_owned(), span: written.span })
+}
+
+fn read_tap(section: &Section<'_>, findings: &mut Findings<'_>) -> TapConfig {
+    let plain = TapConfig::default();
+    TapConfig {
+        mtu: section.number("mtu", MTU, findings).and_then(|mtu| u32::try_from(mtu).ok()),
+        persist: section.boolean("persist", findings).unwrap_or(plain.persist),
+        owner: read_owner(section, findings),
+        up: section.boolean("up", findings).unwrap_or(plain.up),
+        host: section.boolean("host", findings).unwrap_or(plain.host),
+        offload: section.boolean("offload", findings).unwrap_or(plain.offload),
+    }
+}
+
+fn read_raw(section: &Section<'_>, findings: &mut Findings<'_>) -> RawConfig {
+    let plain = RawConfig::default();
+    RawConfig {
+        exclusive: section.boolean("exclusive", findings),
+        offload: section.boolean("offload", findings).unwrap_or(plain.offload),
+    }
+}
+
+fn read_owner(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Owner> {
+    let at = section.value("owner")?;
+    let owner = match at.value {
+        DeValue::Integer(number) => user_id(integer(number)),
+        DeValue::String(name) if !name.is_empty() && name.bytes().all(|c| c.is_ascii_digit()) => {
+            user_id(name.parse().ok())
+        }
+        DeValue::String(name) => is_user_name(name).then(|| Owner::Name(name.to_string())),
+        _ => {
+            section.wrong_type("owner", &at, "a user's name in quotes or number", findings);
+            return None;
+        }
+    };
+    if owner.is_none() {
+        let message = format!("`owner` in {} is no user", section.title);
+        findings.add(at.span, message, "a user's name, as \"libvirt-qemu\", or number, from 0 to 4294967294");
+    }
+    owner
+}
+
+/// A user id; the highest number means "no one" to the kernel.
+fn user_id(number: Option<i64>) -> Option<Owner> {
+    number.and_then(|number| u32::try_from(number).ok()).filter(|id| *id != u32::MAX).map(Owner::Uid)
+}

@@ -1,0 +1,599 @@
+//! Each mistake in a file is shown with its line, the offending text and what would be right.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "only tests are in here")]
+
+use std::time::Duration;
+
+use config::{Owner, PortKind, Problems, RawConfig, TapConfig, parse};
+
+/// A file to which mistakes are added; it has eight lines.
+const GOOD: &str = "[bridge]\nname = \"sw0\"\n[ports.lan]\ntype = \"tap\"\ndevice = \"tap0\"\n\
+                    [ports.uplink]\ntype = \"raw\"\ndevice = \"eth0\"\n";
+
+fn problems(text: &str) -> Problems {
+    parse("sw.toml", text).expect_err(text)
+}
+
+/// The report on `GOOD` with `added` below it, which has a single problem.
+#[track_caller]
+fn report(added: &str) -> String {
+    let problems = problems(&format!("{GOOD}{added}"));
+    assert_eq!(problems.len(), 1, "{problems}");
+    problems.to_string()
+}
+
+/// Asserts that the one problem of `text` is `message` in `line`, with carets below `offending`, and `help`.
+#[track_caller]
+fn one(text: &str, line: usize, offending: &str, message: &str, help: &str) {
+    let problems = problems(text);
+    assert_eq!(problems.len(), 1, "{problems}");
+    let shown = problems.to_string();
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines[0], format!("error: sw.toml:{line}: {message}"));
+    let source = text.lines().nth(line - 1).unwrap();
+    assert_eq!(lines[1], format!(" {line} | {source}"));
+    let carets = lines[2].find('^').unwrap();
+    let marked: String = lines[1].chars().skip(carets).take(lines[2].len() - carets).collect();
+    assert_eq!(marked, offending, "{shown}");
+    assert_eq!(lines[3], format!("  help: {help}"));
+}
+
+/// Asserts the same of `GOOD` with `added` below it; lines count from the first one added.
+#[track_caller]
+fn added(text: &str, line: usize, offending: &str, message: &str, help: &str) {
+    one(&format!("{GOOD}{text}"), GOOD.lines().count() + line, offending, message, help);
+}
+
+#[test]
+fn the_whole_of_a_report() {
+    assert_eq!(
+        report("exclusve = true\n"),
+        "error: sw.toml:9: unknown key `exclusve` in [ports.uplink]\n 9 | exclusve = true\n   \
+         | ^^^^^^^^\n  help: did you mean `exclusive`?\n"
+    );
+}
+
+#[test]
+fn unknown_keys() {
+    added(
+        "vlan = 5",
+        1,
+        "vlan",
+        "unknown key `vlan` in [ports.uplink]",
+        "known here: type, device, exclusive, offload",
+    );
+    added(
+        "[[fdb]]\nmac = \"02:00:5e:10:00:01\"\nport = \"lan\"\nprot = 1",
+        4,
+        "prot",
+        "unknown key `prot` in [[fdb]]",
+        "did you mean `port`?",
+    );
+    one(
+        &GOOD.replace("name =", "nmae ="),
+        2,
+        "nmae",
+        "unknown key `nmae` in [bridge]",
+        "did you mean `name`?",
+    );
+    one(
+        &format!("fdb_max = 5\n{GOOD}"),
+        1,
+        "fdb_max",
+        "key `fdb_max` stands outside of every table",
+        "it belongs below a line [bridge]",
+    );
+    one(
+        &format!("mtu = 5\n{GOOD}"),
+        1,
+        "mtu",
+        "key `mtu` stands outside of every table",
+        "it belongs below a line [ports.NAME]",
+    );
+}
+
+#[test]
+fn unknown_tables() {
+    one(&GOOD.replace("[bridge]", "[brige]"), 1, "brige", "unknown table `brige`", "did you mean [bridge]?");
+    added("[[fbd]]\nx = 1", 1, "fbd", "unknown table `fbd`", "did you mean [[fdb]]?");
+    added(
+        "[vlans]",
+        1,
+        "vlans",
+        "unknown table `vlans`",
+        "the tables of this file are [bridge], [ports.NAME] and [[fdb]]",
+    );
+    added("[fdb]\nport = \"lan\"", 1, "fdb", "`fdb` is a single table here", "it is written as [[fdb]]");
+    one(
+        "[[ports]]\nname = \"lan\"\n",
+        1,
+        "ports",
+        "`ports` is a list of tables here",
+        "it is written as [ports.NAME]",
+    );
+    one("[port.lan]\ntype = \"tap\"\n", 1, "port", "unknown table `port`", "did you mean [ports.NAME]?");
+}
+
+#[test]
+fn options_of_the_other_type() {
+    added(
+        "mtu = 9000",
+        1,
+        "mtu",
+        "`mtu` is an option of ports with type = \"tap\"; this one is \"raw\"",
+        "remove the line, or make it a port with type = \"tap\"",
+    );
+    let exclusive_tap = GOOD.replace("device = \"tap0\"", "exclusive = true");
+    one(
+        &exclusive_tap,
+        5,
+        "exclusive",
+        "`exclusive` is an option of ports with type = \"raw\"; this one is \"tap\"",
+        "remove the line, or make it a port with type = \"raw\"",
+    );
+}
+
+#[test]
+fn wrong_types() {
+    let tap = |line: &str| format!("[ports.b]\ntype = \"tap\"\n{line}");
+    added(
+        &tap("mtu = \"1500\""),
+        3,
+        "\"1500\"",
+        "`mtu` in [ports.b] must be a whole number, not text",
+        "as `mtu = 1500`",
+    );
+    added(
+        &tap("up = 1"),
+        3,
+        "1",
+        "`up` in [ports.b] must be true or false, not a whole number",
+        "as `up = true`",
+    );
+    added(
+        &tap("owner = 1.5"),
+        3,
+        "1.5",
+        "`owner` in [ports.b] must be a user's name in quotes or number, not a fraction",
+        "as `owner = \"libvirt-qemu\"`",
+    );
+    added(
+        "offload = \"yes\"",
+        1,
+        "\"yes\"",
+        "`offload` in [ports.uplink] must be true or false, not text",
+        "as `offload = true`",
+    );
+    one(
+        &GOOD.replace("\"sw0\"", "[]"),
+        2,
+        "[]",
+        "`name` in [bridge] must be text in quotes, not a list",
+        "as `name = \"switchd\"`",
+    );
+    one(
+        &GOOD.replace("\"eth0\"", "{}"),
+        8,
+        "{}",
+        "`device` in [ports.uplink] must be text in quotes, not a table",
+        "as `device = \"tap0\"`",
+    );
+    one(
+        &GOOD.replace("name = \"sw0\"", "ageing_time = true"),
+        2,
+        "true",
+        "`ageing_time` in [bridge] must be a time in quotes or whole seconds, not true or false",
+        "as `ageing_time = \"300s\"`",
+    );
+    one(
+        "[ports]\nlan = \"tap\"\n",
+        2,
+        "lan",
+        "port `lan` must be a table, not text",
+        "as [ports.lan] with its options in the lines below",
+    );
+    one(
+        &format!("fdb = [1]\n{GOOD}"),
+        1,
+        "1",
+        "a static entry must be a table, not a whole number",
+        "as [[fdb]] with `mac` and `port` in the lines below",
+    );
+}
+
+#[test]
+fn numbers_out_of_range() {
+    let bridge = |line: &str| GOOD.replace("name = \"sw0\"", line);
+    for (written, value) in [("fdb_max = 0", "0"), ("fdb_max = 16777217", "16777217"), ("fdb_max = -1", "-1")]
+    {
+        one(&bridge(written), 2, value, "`fdb_max` in [bridge] is out of range", "from 1 to 16777216");
+    }
+    for mtu in ["67", "65536", "99999999999999999999999"] {
+        let text = format!("[ports.b]\ntype = \"tap\"\nmtu = {mtu}");
+        added(&text, 3, mtu, "`mtu` in [ports.b] is out of range", "from 68 to 65535");
+    }
+    let range = "from 0 (learn nothing) to \"42949672s\"";
+    for time in ["42949673", "-1", "\"42949673s\"", "\"99999999999h\"", "\"99999999999999999999999s\""] {
+        let text = bridge(&format!("ageing_time = {time}"));
+        one(&text, 2, time, "`ageing_time` in [bridge] is out of range", range);
+    }
+    let user = "a user's name, as \"libvirt-qemu\", or number, from 0 to 4294967294";
+    for owner in ["-1", "4294967295", "\"4294967295\"", "\"\"", "\"a b\""] {
+        let text = format!("[ports.b]\ntype = \"tap\"\nowner = {owner}");
+        added(&text, 3, owner, "`owner` in [ports.b] is no user", user);
+    }
+}
+
+#[test]
+fn times_without_a_right_unit() {
+    for time in ["\"5 minutes\"", "\"300\"", "\"1.5s\"", "\"\"", "\"-5s\""] {
+        one(
+            &GOOD.replace("name = \"sw0\"", &format!("ageing_time = {time}")),
+            2,
+            time,
+            "`ageing_time` in [bridge] is no time",
+            "a whole number and a unit: \"300s\", \"5m\", \"1500ms\", \"1h\"; or 0",
+        );
+    }
+}
+
+#[test]
+fn types_of_port() {
+    let listed = "A port's type is \"tap\" or \"raw\"";
+    added(
+        "[ports.b]\ntype = \"rwa\"",
+        2,
+        "\"rwa\"",
+        "unknown type `rwa` in [ports.b]",
+        &format!("did you mean \"raw\"? {listed}"),
+    );
+    added(
+        "[ports.b]\ntype = \"vhost-user\"",
+        2,
+        "\"vhost-user\"",
+        "unknown type `vhost-user` in [ports.b]",
+        listed,
+    );
+    added(
+        "[ports.b]\ndevice = \"b0\"",
+        1,
+        "b",
+        "[ports.b] has no `type`",
+        "add a line such as `type = \"tap\"`",
+    );
+}
+
+#[test]
+fn ports_named_twice() {
+    added(
+        "[ports.lan]\ntype = \"tap\"\nmtu = 1500",
+        1,
+        "lan",
+        "port `lan` is named twice, in lines 3 and 9",
+        "give one of the two another name, or make one table of both",
+    );
+    added(
+        "[ports.'lan']\ndevice = \"tap9\"",
+        1,
+        "'lan'",
+        "port `lan` is named twice, in lines 3 and 9",
+        "give one of the two another name, or make one table of both",
+    );
+    one(
+        &format!("ports.lan.type = \"tap\"\n{}", GOOD.replace("type = \"tap\"\n", "")),
+        4,
+        "lan",
+        "port `lan` is named twice, in lines 1 and 4",
+        "give one of the two another name, or make one table of both",
+    );
+}
+
+#[test]
+fn other_things_written_twice() {
+    added(
+        "device = \"eth1\"",
+        1,
+        "device",
+        "`device` is written twice, in lines 8 and 9",
+        "remove one of the two",
+    );
+    added(
+        "[bridge]\nfdb_max = 5",
+        1,
+        "bridge",
+        "[bridge] is there twice, in lines 1 and 9",
+        "make one table of both",
+    );
+    // The same key in two entries is none of these.
+    let entry = |last: u8| format!("[[fdb]]\nmac = \"02:00:5e:10:00:0{last}\"\nport = \"lan\"\n");
+    assert!(parse("sw.toml", &format!("{GOOD}{}{}", entry(1), entry(2))).is_ok());
+    added(
+        &format!("{}{}port = \"lan\"", entry(1), entry(2)),
+        7,
+        "port",
+        "`port` is written twice, in lines 14 and 15",
+        "remove one of the two",
+    );
+}
+
+#[test]
+fn two_ports_on_one_device() {
+    added(
+        "[ports.b]\ntype = \"tap\"\ndevice = \"eth0\"",
+        3,
+        "\"eth0\"",
+        "ports `uplink` and `b` are both on the device `eth0`",
+        "a device carries one port; `uplink` took it in line 8",
+    );
+    // By its name alone, too.
+    added(
+        "[ports.tap0]\ntype = \"tap\"",
+        1,
+        "tap0",
+        "ports `lan` and `tap0` are both on the device `tap0`",
+        "a device carries one port; `lan` took it in line 5",
+    );
+}
+
+#[test]
+fn interface_names() {
+    let device = |name: &str| format!("[ports.b]\ntype = \"tap\"\ndevice = \"{name}\"");
+    for (name, wrong, help) in [
+        ("sixteen-bytes-xx", "is longer than 15 bytes", "it has 16 bytes; Linux allows 15"),
+        ("", "is empty", "the name of a network interface, as `ip link` shows it"),
+        (".", "can't be an interface's", "Linux refuses `.` and `..`"),
+        ("..", "can't be an interface's", "Linux refuses `.` and `..`"),
+        ("a/b", "has the character '/'", "an interface name has no space and none of / : %"),
+        ("a b", "has the character ' '", "an interface name has no space and none of / : %"),
+        ("tap%d", "has the character '%'", "an interface name has no space and none of / : %"),
+    ] {
+        added(
+            &device(name),
+            3,
+            &format!("\"{name}\""),
+            &format!("the interface name `{name}` {wrong}"),
+            help,
+        );
+    }
+    let name = "a-port-with-a-long-name";
+    added(
+        &format!("[ports.{name}]\ntype = \"tap\""),
+        1,
+        name,
+        &format!("the interface name `{name}` is longer than 15 bytes"),
+        "it has 23 bytes; Linux allows 15; a port without `device` is on the interface of its own name: add `device = \"…\"`",
+    );
+}
+
+#[test]
+fn names_of_ports_and_of_the_switch() {
+    let help = "1 to 32 of the characters A-Z a-z 0-9 . _ -";
+    added(
+        "[ports.\"a b\"]\ntype = \"tap\"",
+        1,
+        "\"a b\"",
+        "the name of port `a b` has the character ' '",
+        help,
+    );
+    added("[ports.\"\"]\ntype = \"tap\"", 1, "\"\"", "the name of port `` is empty", help);
+    one(
+        &GOOD.replace("sw0", &"n".repeat(33)),
+        2,
+        &format!("\"{}\"", "n".repeat(33)),
+        "the name of the switch has more than 32 characters",
+        help,
+    );
+    one(&GOOD.replace("sw0", "a/b"), 2, "\"a/b\"", "the name of the switch has the character '/'", help);
+}
+
+#[test]
+fn a_second_host_port() {
+    let text = GOOD.replace("type = \"tap\"\n", "type = \"tap\"\nhost = true\n");
+    let text =
+        format!("{text}[ports.b]\ntype = \"tap\"\nhost = true\n[ports.c]\ntype = \"tap\"\nhost = false\n");
+    one(&text, 12, "true", "`b` is a second host port", "one port can be the host's; `lan` is, in line 5");
+}
+
+#[test]
+fn static_entries() {
+    let entry = |mac: &str, port: &str| format!("[[fdb]]\nmac = \"{mac}\"\nport = \"{port}\"\n");
+    added(
+        &entry("02:00:5e:10:00", "lan"),
+        2,
+        "\"02:00:5e:10:00\"",
+        "`02:00:5e:10:00` is not a MAC address",
+        "six bytes of two hexadecimal digits, as \"02:00:5e:10:00:01\"",
+    );
+    added(
+        &entry("01:00:5e:00:00:fb", "lan"),
+        2,
+        "\"01:00:5e:00:00:fb\"",
+        "01:00:5e:00:00:fb is a group address: it is no station's, and frames for it are for all ports",
+        "the address of one station, whose first byte is even, as \"02:00:5e:10:00:01\"",
+    );
+    added(
+        &entry("ff:ff:ff:ff:ff:ff", "lan"),
+        2,
+        "\"ff:ff:ff:ff:ff:ff\"",
+        "ff:ff:ff:ff:ff:ff is a group address: it is no station's, and frames for it are for all ports",
+        "the address of one station, whose first byte is even, as \"02:00:5e:10:00:01\"",
+    );
+    added(
+        &entry("00:00:00:00:00:00", "lan"),
+        2,
+        "\"00:00:00:00:00:00\"",
+        "the zero address is no station's",
+        "the address of one station, as \"02:00:5e:10:00:01\"",
+    );
+    added(
+        &entry("02:00:5e:10:00:01", "uplnk"),
+        3,
+        "\"uplnk\"",
+        "no port `uplnk` for this static entry",
+        "did you mean `uplink`?",
+    );
+    added(
+        &entry("02:00:5e:10:00:01", "tap0"),
+        3,
+        "\"tap0\"",
+        "no port `tap0` for this static entry",
+        "the ports of this file: `lan`, `uplink`",
+    );
+    let twice = entry("02:00:5e:10:00:0a", "lan") + &entry("02-00-5E-10-00-0A", "uplink");
+    added(
+        &twice,
+        5,
+        "\"02-00-5E-10-00-0A\"",
+        "a second static entry for 02:00:5e:10:00:0a",
+        "an address is on one port; the first entry is in line 10",
+    );
+    added(
+        "[[fdb]]\nport = \"lan\"",
+        1,
+        "[[fdb]]",
+        "[[fdb]] has no `mac`",
+        "add a line such as `mac = \"02:00:5e:10:00:01\"`",
+    );
+    added(
+        "[[fdb]]\nmac = \"02:00:5e:10:00:01\"",
+        1,
+        "[[fdb]]",
+        "[[fdb]] has no `port`",
+        "add a line such as `port = \"lan\"`",
+    );
+    let full = GOOD.replace("name = \"sw0\"", "fdb_max = 1")
+        + &entry("02:00:5e:10:00:01", "lan")
+        + &entry("02:00:5e:10:00:02", "lan");
+    one(
+        &full,
+        12,
+        "[[fdb]]",
+        "2 static entries, but `fdb_max` is 1",
+        "set `fdb_max` in [bridge] to 2 or more",
+    );
+}
+
+#[test]
+fn no_ports_at_all() {
+    for text in ["", "# nothing\n", "[bridge]\nname = \"a\"\n", "[ports]\n"] {
+        assert_eq!(
+            problems(text).to_string(),
+            "error: sw.toml: there are no ports: nothing to switch\n  help: the smallest file is:\n        \
+             [ports.tap0]\n        type = \"tap\"\n        [ports.eth0]\n        type = \"raw\"\n"
+        );
+    }
+    let shown = problems("").iter().next().unwrap().help.clone();
+    let (_, example) = shown.split_once('\n').unwrap();
+    assert_eq!(parse("sw.toml", example).unwrap().ports.len(), 2);
+}
+
+#[test]
+fn text_that_is_no_toml() {
+    one(
+        &GOOD.replace("\"eth0\"", "eth0"),
+        8,
+        "eth0",
+        "the value `eth0` is no TOML",
+        "as `device = \"eth0\"`",
+    );
+    added("offload = True", 1, "True", "the value `True` is no TOML", "as `offload = true`");
+    added(
+        "[[fdb]]\nmac = 02:00:5e:10:00:01\nport = \"lan\"",
+        2,
+        "02:00:5e:10:00:01",
+        "the value `02:00:5e:10:00:01` is no TOML",
+        "as `mac = \"02:00:5e:10:00:01\"`",
+    );
+    let line = "a line is `key = value`, or a header as `[bridge]`, `[ports.lan]` or `[[fdb]]`";
+    added("offload", 1, "", "key with no value, expected `=`", line);
+}
+
+/// The options of a port of unknown type are still looked at, each once.
+#[test]
+fn an_unknown_type_hides_no_wrong_option() {
+    let text = format!("{GOOD}[ports.b]\ntype = \"x\"\noffload = 1\nmtu = 1\nexclusive = 2\nfoo = 3\n");
+    let lines: Vec<usize> = problems(&text).iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [10, 11, 12, 13, 14]);
+}
+
+/// A line that can't be read hides neither the mistakes behind it nor makes up others, such as a missing
+/// type, or an entry for a port that is not there.
+#[test]
+fn a_broken_line_hides_nothing_and_makes_nothing_up() {
+    let text = "[ports.a]\ntype = tap\nmtu 1500\nup = 1\n[ports.b\ntype = \"raw\"\n[ports.c]\ndevice = \"c0\"\n\
+                [[fdb]]\nmac = \"02:00:5e:10:00:01\"\nport = \"b\"\n";
+    let found: Vec<(usize, String)> =
+        problems(text).iter().map(|problem| (problem.line, problem.message.clone())).collect();
+    let expected = [
+        (2, "the value `tap` is no TOML"),
+        (3, "key with no value, expected `=`"),
+        (4, "`up` in [ports.a] must be true or false, not a whole number"),
+        (5, "unclosed table, expected `]`"),
+        (7, "[ports.c] has no `type`"),
+    ];
+    assert_eq!(found, expected.map(|(line, message)| (line, message.to_owned())));
+}
+
+#[test]
+fn all_mistakes_at_once_in_the_order_of_the_file() {
+    let text = "[bridge]\nagein_time = \"60s\"\nfdb_max = 0\n[ports.lan]\ntype = \"tpa\"\n[ports.uplink]\ntype = \"raw\"\n\
+                device = \"averyverylonginterface\"\nmtu = 1500\n[ports.lan]\nup = \"yes\"\n\
+                [[fdb]]\nmac = \"02:00:5e\"\nport = \"lna\"\n";
+    let lines: Vec<usize> = problems(text).iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [2, 3, 5, 8, 9, 10, 11, 13, 14]);
+    let shown = problems(text).to_string();
+    assert_eq!(shown.matches("error: sw.toml:").count(), 9);
+    assert_eq!(shown.matches("  help: ").count(), 9);
+}
+
+#[test]
+fn a_problem_has_its_place_for_programs() {
+    let text = format!("{GOOD}# ä\nöffload = 1");
+    let problems = problems(&text.replace("öffload", "\"öffload\""));
+    let problem = problems.iter().next().unwrap();
+    assert_eq!((problem.line, problem.column), (10, 1));
+    assert_eq!(&text.replace("öffload", "\"öffload\"")[problem.span.clone()], "\"öffload\"");
+}
+
+#[test]
+fn a_text_over_one_mebibyte_is_refused() {
+    let text = format!("{GOOD}#{}\n", "x".repeat(1 << 20));
+    let shown = problems(&text).to_string();
+    assert!(shown.starts_with("error: sw.toml: the file has "), "{shown}");
+    assert!(shown.contains("help: at most 1048576"), "{shown}");
+    let fits = format!("{GOOD}#{}", "x".repeat((1 << 20) - GOOD.len() - 1));
+    assert!(parse("sw.toml", &fits).is_ok());
+}
+
+#[test]
+fn what_is_right_is_read() {
+    let text = "[bridge]\nageing_time = \"1500ms\"\nfdb_max = 16_777_216\n[ports.z]\ntype = \"tap\"\nmtu = 9000\n\
+                persist = true\nowner = \"libvirt-qemu\"\nup = false\nhost = true\noffload = false\n\
+                [ports.a]\ntype = \"raw\"\ndevice = \"eth0\"\nexclusive = false\noffload = false\n\
+                [ports.m]\ntype = \"tap\"\nowner = 1000\n[[fdb]]\nmac = \"02:00:5e:10:00:01\"\nport = \"a\"\n";
+    let config = parse("sw.toml", text).unwrap();
+    assert_eq!(config.bridge.name, "switchd");
+    assert_eq!(config.bridge.ageing_time, Duration::from_millis(1500));
+    assert_eq!(config.bridge.fdb_max, 16_777_216);
+    let named: Vec<(&str, &str)> =
+        config.ports.iter().map(|p| (p.name.as_str(), p.device.as_str())).collect();
+    assert_eq!(named, [("z", "z"), ("a", "eth0"), ("m", "m")]);
+    let owner = Some(Owner::Name("libvirt-qemu".to_owned()));
+    let tap = TapConfig { mtu: Some(9000), persist: true, owner, up: false, host: true, offload: false };
+    assert_eq!(config.ports[0].kind, PortKind::Tap(tap));
+    assert_eq!(config.ports[1].kind, PortKind::Raw(RawConfig { exclusive: Some(false), offload: false }));
+    let plain = TapConfig { owner: Some(Owner::Uid(1000)), ..TapConfig::default() };
+    assert_eq!(config.ports[2].kind, PortKind::Tap(plain));
+    assert_eq!(
+        (config.fdb[0].mac.to_string().as_str(), config.fdb[0].port.as_str()),
+        ("02:00:5e:10:00:01", "a")
+    );
+}
+
+#[test]
+fn ageing_times_are_seconds_or_text() {
+    for (written, seconds) in [("0", 0), ("\"0\"", 0), ("90", 90), ("\"5m\"", 300), ("42949672", 42_949_672)]
+    {
+        let text = GOOD.replace("name = \"sw0\"", &format!("ageing_time = {written}"));
+        assert_eq!(parse("sw.toml", &text).unwrap().bridge.ageing_time, Duration::from_secs(seconds));
+    }
+}
