@@ -1,9 +1,16 @@
 //! From the command line to a checked configuration.
 
+use std::fs::File;
+use std::io::{IsTerminal, Read, stderr};
+use std::path::Path;
+
 use anyhow::{Context, bail};
 use config::Config;
 
 use crate::arguments::Arguments;
+
+/// No more of a file than this is read; the parser refuses texts of over 1 MiB.
+const MAX_READ: u64 = (1 << 20) + 1;
 
 /// Reads and checks what the arguments name.
 ///
@@ -13,16 +20,23 @@ pub(crate) fn load(arguments: &Arguments) -> anyhow::Result<Config> {
     let result = match &arguments.config {
         None => config::from_arguments(arguments.name.as_deref(), &arguments.tap, &arguments.raw),
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("can't read the configuration {}", path.display()))?;
+            let text =
+                read(path).with_context(|| format!("can't read the configuration {}", path.display()))?;
             config::parse(&path.display().to_string(), &text)
         }
     };
     match result {
         Ok(config) => Ok(config),
         Err(problems) => {
-            eprint!("{problems}");
+            let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            eprint!("{}", problems.render(colour));
             bail!("{} problem(s) in the configuration; nothing was started", problems.len())
         }
     }
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_READ).read_to_string(&mut text)?;
+    Ok(text)
 }

@@ -7,9 +7,10 @@ use std::cell::RefCell;
 
 use frame::{Capabilities, Frame, Offload};
 use ports::memory;
+use ports::tap::{self, TapOptions};
 use ports::{Batch, Drained, RxQueue, SendError, TxQueue};
 use rig::{PATIENCE, drain, frame, open, options, pair, receive, wait};
-use testbed::FrameSocket;
+use testbed::{FrameSocket, Namespace};
 
 type Arrive<'a> = Box<dyn FnMut(&[u8]) + 'a>;
 
@@ -22,6 +23,8 @@ struct Subject<'a> {
     /// The next frame that came out.
     sent: Box<dyn FnMut() -> Vec<u8> + 'a>,
     down: Box<dyn FnMut() + 'a>,
+    /// Whether the receive half hears of it; a TAP that is down only has nothing to read.
+    hears_down: bool,
     delete: Box<dyn FnMut() + 'a>,
 }
 
@@ -75,8 +78,10 @@ fn arrival_wakes_each_time(port: &mut Subject<'_>) {
 
 fn ends_are_told(port: &mut Subject<'_>) {
     (port.down)();
-    assert!(wait(port.rx.fd(), PATIENCE));
-    assert_eq!(drain(&mut *port.rx), (vec![], Drained::Down));
+    if port.hears_down {
+        assert!(wait(port.rx.fd(), PATIENCE));
+        assert_eq!(drain(&mut *port.rx), (vec![], Drained::Down));
+    }
     assert_eq!(send(&mut *port.tx, &frame(&[], 46)), Err(SendError::Down));
     (port.delete)();
     assert_eq!(drain(&mut *port.rx), (vec![], Drained::Gone));
@@ -95,8 +100,38 @@ fn raw() {
         arrive: Box::new(|bytes| socket.borrow_mut().send(bytes).unwrap()),
         sent: Box::new(|| socket.borrow_mut().receive(PATIENCE).unwrap()),
         down: Box::new(|| drop(switch.ip("link set port down").unwrap())),
+        hears_down: true,
         delete: Box::new(|| drop(switch.ip("link del port").unwrap())),
     });
+}
+
+fn tap(offload: bool) {
+    let host = Namespace::new("tap").unwrap();
+    let options = TapOptions { device: "port".into(), offload, persist: false, owner: None };
+    let port = host.enter(|| tap::open(&options)).unwrap().unwrap();
+    host.run("sysctl -qw net.ipv6.conf.port.disable_ipv6=1").unwrap();
+    host.ip("link set port up").unwrap();
+    let socket = RefCell::new(FrameSocket::open(&host, "port").unwrap());
+    keeps_the_contract(Subject {
+        rx: Box::new(port.rx),
+        tx: Box::new(port.tx),
+        arrive: Box::new(|bytes| socket.borrow_mut().send(bytes).unwrap()),
+        sent: Box::new(|| socket.borrow_mut().receive(PATIENCE).unwrap()),
+        down: Box::new(|| drop(host.ip("link set port down").unwrap())),
+        hears_down: false,
+        delete: Box::new(|| drop(host.ip("link del port").unwrap())),
+    });
+    assert!(port.handle.is_gone());
+}
+
+#[test]
+fn tap_with_offload_header() {
+    tap(true);
+}
+
+#[test]
+fn plain_tap() {
+    tap(false);
 }
 
 #[test]
@@ -115,6 +150,7 @@ fn memory() {
             script.refuse(Some(SendError::Down));
             script.end(Drained::Down);
         }),
+        hears_down: true,
         delete: Box::new(|| {
             script.refuse(Some(SendError::Gone));
             script.end(Drained::Gone);
