@@ -151,6 +151,12 @@ impl Switch {
         }
     }
 
+    /// The same, looking ahead at the whole batch first.
+    fn decide_ahead(&mut self) {
+        self.bridge.look_ahead(self.received.frames());
+        self.decide();
+    }
+
     /// Time that `work` takes for `frames` frames, in batches that `prepare` made out of the clock's sight.
     fn time(&mut self, frames: u64, prepare: impl Fn(&mut Self), work: impl Fn(&mut Self)) -> Duration {
         let batches = frames.div_ceil(BATCH as u64);
@@ -185,6 +191,7 @@ fn with_stations(criterion: &mut Criterion, stations: u32) {
     bench("look_up/hit", stations, Switch::talk, Switch::look_up);
     bench("look_up/miss", stations, Switch::ask, Switch::look_up);
     bench("decide", stations, Switch::talk, Switch::decide);
+    bench("decide/look_ahead", stations, Switch::talk, Switch::decide_ahead);
     bench("learn/known", stations, Switch::speak, Switch::decide);
     bench("learn/refresh", stations, Switch::speak_later, Switch::decide);
     if stations >= 10_000 {

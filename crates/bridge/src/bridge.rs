@@ -129,10 +129,10 @@ impl Bridge {
         let new = mac.filter(|mac| is_station(*mac)).map(|mac| (mac, kind));
         let old = std::mem::replace(&mut port.local, new);
         if let Some((mac, _)) = old.filter(|(mac, _)| new.is_none_or(|(new, _)| new != *mac)) {
-            self.disown(id, Key::new(FID, mac));
+            self.disown(id, Key::new(FID, mac.to_u64()));
         }
         if let Some((mac, kind)) = new {
-            let key = Key::new(FID, mac);
+            let key = Key::new(FID, mac.to_u64());
             if self.local_owner(key).is_none_or(|owner| owner == id) {
                 self.fdb.set_local(key, Found { port: id, kernel: kind == LocalKind::Kernel });
             }
@@ -151,7 +151,8 @@ impl Bridge {
         }
         let heir = self.ports.iter().find_map(|(heir, port)| {
             let (mac, kind) = port.local?;
-            (Key::new(FID, mac) == key).then_some(Found { port: heir, kernel: kind == LocalKind::Kernel })
+            (Key::new(FID, mac.to_u64()) == key)
+                .then_some(Found { port: heir, kernel: kind == LocalKind::Kernel })
         });
         match heir {
             Some(heir) => self.fdb.set_local(key, heir),
@@ -171,7 +172,7 @@ impl Bridge {
         if self.ports.get(port).is_none() {
             return Err(StaticRefused::NoSuchPort(port));
         }
-        if !self.fdb.set_static(Key::new(FID, mac), port) {
+        if !self.fdb.set_static(Key::new(FID, mac.to_u64()), port) {
             return Err(StaticRefused::Local(mac));
         }
         Ok(())
@@ -227,7 +228,7 @@ impl Bridge {
     #[inline]
     #[must_use]
     pub fn lookup(&self, mac: MacAddr) -> Option<PortId> {
-        self.fdb.lookup(Key::new(FID, mac)).map(|found| found.port)
+        self.fdb.lookup(Key::new(FID, mac.to_u64())).map(|found| found.port)
     }
 
     /// All entries of the FDB, in no order.

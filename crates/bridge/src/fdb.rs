@@ -67,8 +67,8 @@ pub(crate) struct Key(u64);
 
 impl Key {
     #[inline]
-    pub(crate) fn new(fid: u16, mac: MacAddr) -> Self {
-        Self(u64::from(fid) << 48 | mac.to_u64())
+    pub(crate) fn new(fid: u16, address: u64) -> Self {
+        Self(u64::from(fid) << 48 | address)
     }
 }
 
@@ -137,6 +137,9 @@ pub(crate) struct Fdb {
     ageing: Span,
     /// How coarsely refreshes are noted, in milliseconds; at least 1.
     granule: u64,
+    /// When the last frame came, and the tick that this is: a division that a batch does once.
+    now: Moment,
+    tick: u16,
     /// No dynamic entry expires before this.
     deadline: Moment,
     counters: FdbCounters,
@@ -159,6 +162,8 @@ impl Fdb {
             fixed: 0,
             ageing,
             granule: granule(ageing),
+            now: Moment(0),
+            tick: 0,
             deadline: Moment(0),
             counters: FdbCounters::default(),
         }
@@ -186,7 +191,10 @@ impl Fdb {
         if self.ageing == Span::ZERO {
             return Learned::Off;
         }
-        let tick = (now.0 / self.granule) as u16;
+        if now != self.now {
+            (self.now, self.tick) = (now, (now.0 / self.granule) as u16);
+        }
+        let tick = self.tick;
         let hash = self.hash(key);
         let Some(slot) = self.table.find_mut(hash, |slot| slot.key == key) else {
             return self.insert(hash, Slot { key, node: 0, port: port.0, tick }, now);

@@ -7,7 +7,7 @@ use bridge::{
     Bridge, BridgeSettings, DropReason, EntryKind, LocalKind, MAX_PORTS, Moment, PortId, PortSettings, Span,
     StaticRefused, TooManyPorts,
 };
-use frame::MacAddr;
+use frame::{Frame, FrameFault, MacAddr, Offload};
 use stations::{BROADCAST, host_port, port, send, station};
 
 fn bridge(fdb_max: usize, ageing: Span) -> Bridge {
@@ -146,6 +146,25 @@ fn a_database_of_a_million_stays_within_its_bounds() {
     }
     assert_eq!((bridge.fdb_dynamic_len(), bridge.fdb_counters().evicted), (max, 1001));
     assert_eq!(send(&mut bridge, a, station(u32::MAX), station(0), T), [b.0]);
+}
+
+#[test]
+fn looking_ahead_changes_nothing() {
+    let (mut bridge, [a, b, _]) = three();
+    for n in 0..10_000 {
+        send(&mut bridge, a, BROADCAST, station(n), T);
+    }
+    let counters = (bridge.counters(a).clone(), bridge.fdb_counters());
+    let mut before: Vec<_> = bridge.fdb().collect();
+    let frames = [(station(1), station(20_000)), (station(30_000), station(2)), (BROADCAST, BROADCAST)]
+        .map(|(to, from)| stations::bytes(to, from, 60));
+    bridge.look_ahead(frames.iter().map(|raw| Frame::parse(raw, 0, None, Offload::default())));
+    bridge.look_ahead(std::iter::once(Err(FrameFault::Runt)));
+    let mut after: Vec<_> = bridge.fdb().collect();
+    before.sort_unstable();
+    after.sort_unstable();
+    assert_eq!((before, counters), (after, (bridge.counters(a).clone(), bridge.fdb_counters())));
+    assert_eq!(send(&mut bridge, b, station(1), station(20_000), T), [a.0]);
 }
 
 #[test]
