@@ -13,8 +13,12 @@ pub(crate) struct Attachment {
     pub(crate) id: PortId,
     pub(crate) config: PortConfig,
     pub(crate) held: Option<Held>,
+    /// How many devices it has had: news of an earlier one is no longer of interest.
+    pub(crate) nth: u32,
     /// What was logged last while waiting, so that it is said once.
     pub(crate) complaint: Option<String>,
+    /// Another process holds the device, and nobody tells when it lets go: to be tried again.
+    pub(crate) busy: bool,
 }
 
 /// The device that a port has open.
@@ -22,6 +26,8 @@ pub(crate) struct Attachment {
 pub(crate) struct Held {
     /// Its identity while it is in this namespace.
     pub(crate) ifindex: u32,
+    /// Its name, which of a TAP may change.
+    pub(crate) name: String,
     pub(crate) mac: MacAddr,
     /// In bytes.
     pub(crate) mtu: u32,
@@ -44,7 +50,7 @@ pub(crate) enum Reaction {
     Open,
     /// The device is lost; why.
     Lose(String),
-    /// The device's link, MTU or address is not what it was.
+    /// The device's name, link, MTU or address is not what it was.
     Changed,
     /// The interface end is in another namespace now; the port works on.
     Moved,
@@ -54,7 +60,7 @@ pub(crate) enum Reaction {
 
 impl Attachment {
     pub(crate) fn new(id: PortId, config: PortConfig) -> Self {
-        Self { id, config, held: None, complaint: None }
+        Self { id, config, held: None, nth: 0, complaint: None, busy: false }
     }
 
     /// `raw` or `tap`.
@@ -73,7 +79,8 @@ impl Attachment {
                 self.gone(held)
             }
             (LinkEvent::Link { ifindex, name, .. }, Some(held)) if held.moved => {
-                if *name == self.config.device { Reaction::Returned(*ifindex) } else { Reaction::Nothing }
+                let here = held.tap.as_ref().and_then(TapHandle::name_here);
+                if here.as_ref() == Some(name) { Reaction::Returned(*ifindex) } else { Reaction::Nothing }
             }
             (LinkEvent::Link { ifindex, .. }, Some(held)) if *ifindex == held.ifindex => {
                 self.changed(held, event)
@@ -99,7 +106,7 @@ impl Attachment {
         if master.is_some() && held.tap.is_none() {
             return Reaction::Lose("the device was made a member of a bridge or bond".to_owned());
         }
-        let same = (*up && *running) == held.up && *mtu == held.mtu && *mac == held.mac;
+        let same = (*up && *running) == held.up && (name, *mtu, *mac) == (&held.name, held.mtu, held.mac);
         if same { Reaction::Nothing } else { Reaction::Changed }
     }
 }
@@ -120,7 +127,16 @@ mod tests {
     }
 
     fn held() -> Held {
-        Held { ifindex: 5, mac: MacAddr::ZERO, mtu: 1500, up: true, exclusive: true, tap: None, moved: false }
+        Held {
+            ifindex: 5,
+            name: "eth7".into(),
+            mac: MacAddr::ZERO,
+            mtu: 1500,
+            up: true,
+            exclusive: true,
+            tap: None,
+            moved: false,
+        }
     }
 
     fn link(ifindex: u32, name: &str) -> LinkEvent {

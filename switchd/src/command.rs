@@ -7,8 +7,8 @@ use ports::{RxQueue, TxQueue};
 
 /// From control to the worker. Carried out between two turns, so a change is atomic per frame.
 pub(crate) enum Command {
-    /// The port's device is open: drive it.
-    Attach { port: PortId, rx: Box<dyn RxQueue>, tx: Box<dyn TxQueue> },
+    /// The port's device, its `nth`, is open: drive it.
+    Attach { port: PortId, nth: u32, rx: Box<dyn RxQueue>, tx: Box<dyn TxQueue> },
     /// The port's device left: close both halves, forget its dynamic entries.
     Detach { port: PortId },
     /// The port's link came or went.
@@ -26,8 +26,8 @@ pub(crate) enum Command {
 /// From the worker to control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// The kernel said that the port's device no longer exists; both halves are closed.
-    Gone(PortId),
+    /// The kernel said that the port's `nth` device no longer exists; both halves are closed.
+    Gone { port: PortId, nth: u32 },
     /// The kernel refuses frames that are sent on the port, with this errno. Told once.
     Refused(PortId, i32),
     /// The forwarding loop has returned.

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::{Events, Interest, Poll, Token, Waker};
 use ports::device;
 use ports::links::{LinkEvent, LinkWatcher};
+use ports::tap::TapError;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{info, warn};
@@ -27,6 +28,9 @@ const WORKER: Token = Token(2);
 
 /// How long a report may take before control gives it up: the worker answers between two turns.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often a device that another process holds is tried again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// The way to the worker.
 pub(crate) struct ToWorker {
@@ -83,10 +87,12 @@ impl Control {
     pub(crate) fn run(&mut self) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(16);
         loop {
-            match self.listener.poll.poll(&mut events, None) {
+            let retry = self.attachments.iter().any(|attachment| attachment.busy).then_some(RETRY);
+            match self.listener.poll.poll(&mut events, retry) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 other => other.context("can't wait for events")?,
             }
+            self.retry_busy();
             for event in events.iter() {
                 let go_on = match event.token() {
                     SIGNALS => self.hear_signals(),
@@ -96,6 +102,14 @@ impl Control {
                 if !go_on {
                     return Ok(());
                 }
+            }
+        }
+    }
+
+    fn retry_busy(&mut self) {
+        for index in 0..self.attachments.len() {
+            if self.attachments[index].busy {
+                self.open_late(index);
             }
         }
     }
@@ -125,8 +139,9 @@ impl Control {
     fn hear_worker(&mut self) -> anyhow::Result<bool> {
         while let Ok(event) = self.events.try_recv() {
             match event {
-                Event::Gone(port) => {
-                    if let Some(index) = self.attachments.iter().position(|port_of| port_of.id == port) {
+                Event::Gone { port, nth } => {
+                    let this = |of: &Attachment| (of.id, of.nth) == (port, nth);
+                    if let Some(index) = self.attachments.iter().position(this) {
                         self.lose(index, "the device is gone");
                     }
                 }
@@ -179,9 +194,13 @@ impl Control {
         let attachment = &mut self.attachments[index];
         let Some(held) = &mut attachment.held else { return };
         // A device that is gone by now has an event of its own.
-        let Ok(device) = device::find(&attachment.config.device) else { return };
-        if device.ifindex != held.ifindex {
-            return;
+        let Ok(device) = device::find_index(held.ifindex) else { return };
+        if device.name != held.name {
+            info!(
+                port = attachment.config.name,
+                "{} was renamed to {}; the port works on", held.name, device.name
+            );
+            held.name = device.name;
         }
         let was_up = held.up;
         held.up = device.up && device.running;
@@ -196,12 +215,14 @@ impl Control {
     /// Opens a device that has appeared; if it can't be used says why, once.
     fn open_late(&mut self, index: usize) {
         let config = self.attachments[index].config.clone();
+        self.attachments[index].busy = false;
         match self.opener.open(&config) {
             Ok(Some(opened)) => self.attach(index, opened),
             Ok(None) => {}
             Err(error) => {
                 let complaint = format!("{error:#}");
                 let attachment = &mut self.attachments[index];
+                attachment.busy = matches!(error.downcast_ref(), Some(TapError::Busy { .. }));
                 if attachment.complaint.as_ref() != Some(&complaint) {
                     warn!(port = config.name, "{complaint}; the port stays down");
                     attachment.complaint = Some(complaint);
@@ -224,9 +245,10 @@ impl Control {
             "port attached, link {}", if held.up { "up" } else { "down" }
         );
         attachment.complaint = None;
+        attachment.nth += 1;
         attachment.held = Some(held.clone());
-        let port = attachment.id;
-        self.worker.send(Command::Attach { port, rx, tx });
+        let (port, nth) = (attachment.id, attachment.nth);
+        self.worker.send(Command::Attach { port, nth, rx, tx });
         self.tell_worker(index, &held);
     }
 

@@ -102,10 +102,10 @@ fn open_all(control: &mut Control) -> anyhow::Result<Vec<Option<Opened>>> {
     }
     let attachments = std::mem::take(&mut control.attachments);
     for (attachment, opened) in attachments.iter().zip(all) {
-        // The halves of the pair are closed here, before the device is let go.
-        if let Some(Opened { held, .. }) = opened {
-            control.opener.release(&attachment.config, held);
-        }
+        let Some(Opened { rx, tx, held }) = opened else { continue };
+        // The halves are closed before the device is let go.
+        drop((rx, tx));
+        control.opener.release(&attachment.config, held);
     }
     control.opener.finish();
     bail!("{refused} port(s) refused; nothing was started")

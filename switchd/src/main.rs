@@ -19,23 +19,37 @@ mod worker;
 
 use std::process::ExitCode;
 
+use arguments::Arguments;
 use clap::Parser;
+use config::Config;
 
 fn main() -> ExitCode {
-    let arguments = arguments::Arguments::parse();
-    let result = configuration::load(&arguments).and_then(|config| {
-        if arguments.check {
-            println!("{}: configuration is correct, {} ports", config.bridge.name, config.ports.len());
-            return Ok(());
-        }
-        logging::start(arguments.log_format, arguments.log.as_deref())?;
-        daemon::run(&config)
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    let arguments = Arguments::parse();
+    match prepare(&arguments) {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(config)) => match daemon::run(&config) {
+            Ok(()) => ExitCode::SUCCESS,
+            // In the form of all other lines: a reader of JSON gets JSON to the end.
+            Err(error) => {
+                tracing::error!("{error:#}");
+                ExitCode::FAILURE
+            }
+        },
         Err(error) => {
             eprintln!("switchd: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Everything before the first change: a checked configuration and a log; no configuration where it was
+/// only to be checked.
+fn prepare(arguments: &Arguments) -> anyhow::Result<Option<Config>> {
+    let config = configuration::load(arguments)?;
+    if arguments.check {
+        println!("{}: configuration is correct, {} ports", config.bridge.name, config.ports.len());
+        return Ok(None);
+    }
+    logging::start(arguments.log_format, arguments.log.as_deref())?;
+    Ok(Some(config))
 }

@@ -81,6 +81,7 @@ impl Opener {
         let device = device::find(name)?;
         let held = Held {
             ifindex: device.ifindex,
+            name: device.name,
             mac: device.mac,
             mtu: device.mtu,
             up: device.up && device.running,
@@ -116,6 +117,7 @@ impl Opener {
         }
         let held = Held {
             ifindex: raw.ifindex,
+            name: device.name,
             mac: raw.mac,
             mtu: raw.mtu,
             up: device.up && device.running,

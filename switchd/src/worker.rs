@@ -28,6 +28,8 @@ const TICK: Span = Span(250);
 struct Halves {
     rx: Box<dyn RxQueue>,
     tx: Box<dyn TxQueue>,
+    /// Which of the port's devices this is.
+    nth: u32,
     /// Control knows that the kernel refuses some of what is sent here.
     refusal_told: bool,
 }
@@ -197,7 +199,9 @@ impl Worker {
     fn obey(&mut self) {
         while let Ok(command) = self.channels.commands.try_recv() {
             match command {
-                Command::Attach { port, rx, tx } => self.attach(port, Halves { rx, tx, refusal_told: false }),
+                Command::Attach { port, nth, rx, tx } => {
+                    self.attach(port, Halves { rx, tx, nth, refusal_told: false });
+                }
                 Command::Detach { port } => self.detach(port),
                 Command::Link { port, up } => self.bridge.set_link(port, up),
                 Command::Mtu { port, mtu } => self.bridge.set_mtu(port, mtu),
@@ -216,7 +220,7 @@ impl Worker {
         let fd = halves.rx.fd();
         let registered = self.poll.registry().register(&mut SourceFd(&fd), Token(index), Interest::READABLE);
         if registered.is_err() {
-            self.channels.tell(Event::Gone(port));
+            self.channels.tell(Event::Gone { port, nth: halves.nth });
             return;
         }
         self.ports[index] = Some(halves);
@@ -233,8 +237,11 @@ impl Worker {
     }
 
     fn lose(&mut self, port: PortId) {
+        let nth = self.ports.get(usize::from(port.0)).and_then(|halves| halves.as_ref()).map(|had| had.nth);
         self.detach(port);
-        self.channels.tell(Event::Gone(port));
+        if let Some(nth) = nth {
+            self.channels.tell(Event::Gone { port, nth });
+        }
     }
 
     fn report(&mut self) -> Report {

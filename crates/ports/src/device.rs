@@ -165,11 +165,24 @@ pub fn find(name: &str) -> Result<Device, DeviceError> {
     if name.is_empty() || name.len() > MAX_NAME {
         return Err(missing());
     }
+    look_at(link(LinkAttribute::IfName(name.to_owned())), name)
+}
+
+/// Looks at the interface with that index, whatever its name is now.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_index(ifindex: u32) -> Result<Device, DeviceError> {
+    look_at(link_by_index(ifindex), &format!("with index {ifindex}"))
+}
+
+fn look_at(link: io::Result<Option<LinkMessage>>, name: &str) -> Result<Device, DeviceError> {
+    let missing = || DeviceError::Missing { device: name.to_owned() };
     let system = |source: io::Error| match source.raw_os_error() {
         Some(libc::ENODEV) => missing(),
         _ => DeviceError::System { device: name.to_owned(), source },
     };
-    let link = link(LinkAttribute::IfName(name.to_owned())).map_err(system)?.ok_or_else(missing)?;
+    let link = link.map_err(system)?.ok_or_else(missing)?;
     let mut device = from_link(&link);
     if let Some(index) = attribute(&link, |found| match found {
         LinkAttribute::Controller(index) if *index != 0 => Some(*index),

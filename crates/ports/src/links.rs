@@ -46,12 +46,12 @@ pub enum LinkEvent {
         /// The ifindex of the bridge or bond that it belongs to.
         master: Option<u32>,
     },
-    /// There is no such link any more: deleted, renamed (the new name follows as a
-    /// [`LinkEvent::Link`]), or moved to another namespace.
+    /// There is no such link any more: deleted, or moved to another namespace. (One that is renamed is
+    /// told of as a [`LinkEvent::Link`] with the index that it had.)
     Gone {
         /// What its index was.
         ifindex: u32,
-        /// What its name was.
+        /// What its name was last.
         name: String,
     },
 }
@@ -171,11 +171,7 @@ impl LinkWatcher {
             }
         }
         let LinkEvent::Link { name, .. } = &event else { return };
-        if let Some(old) = self.known.insert(ifindex, name.clone())
-            && old != *name
-        {
-            out.push(LinkEvent::Gone { ifindex, name: old });
-        }
+        self.known.insert(ifindex, name.clone());
         out.push(event);
     }
 

@@ -131,9 +131,10 @@ impl Restore {
 }
 
 fn put_back(saved: &Saved) -> io::Result<()> {
-    match device::find(&saved.device) {
-        Ok(device) if device.ifindex == saved.ifindex => saved.setting.apply(&saved.device),
-        Ok(_) | Err(DeviceError::Missing { .. }) => Ok(()),
+    // It may have another name by now.
+    match device::find_index(saved.ifindex) {
+        Ok(device) => saved.setting.apply(&device.name),
+        Err(DeviceError::Missing { .. }) => Ok(()),
         Err(error) => Err(io::Error::other(error)),
     }
 }

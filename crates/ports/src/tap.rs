@@ -5,6 +5,7 @@
 //! With offloads (the default) the device is opened through [`crate::sys::tun`], which can ask for the
 //! offload header; without, through the tun-tap crate, which opens the plain device.
 
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -104,7 +105,17 @@ impl TapHandle {
     /// Whether the interface was deleted. `false` also if it was only moved to another namespace.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        tun::still_attached(self.0.as_fd()).is_err()
+        tun::interface_name(self.0.as_fd()).is_err()
+    }
+
+    /// The present name of the interface, if it is in the calling thread's network namespace.
+    #[must_use]
+    pub fn name_here(&self) -> Option<String> {
+        let here = File::open("/proc/thread-self/ns/net").and_then(|file| Ok(rustix::fs::fstat(file)?));
+        let there = tun::namespace(self.0.as_fd()).and_then(|file| Ok(rustix::fs::fstat(file)?));
+        let (here, there) = (here.ok()?, there.ok()?);
+        let same = (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino);
+        tun::interface_name(self.0.as_fd()).ok().filter(|_| same)
     }
 
     /// Leaves the device as a plain TAP for whoever attaches next.

@@ -81,15 +81,16 @@ fn links_are_told_first_and_then_what_becomes_of_them() {
 }
 
 #[test]
-fn a_renamed_link_leaves_its_old_name() {
+fn a_renamed_link_keeps_its_index() {
     let (switch, _host) = pair(1500);
     let mut watch = Watch::new(&switch);
-    watch.link("port", |_, _| true);
+    let LinkEvent::Link { ifindex, .. } = watch.link("port", |_, _| true) else { unreachable!() };
     switch.ip("link set port down").unwrap();
     switch.ip("link set port name uplink").unwrap();
-    let ifindex = watch.gone("port");
     let event = watch.link("uplink", |_, _| true);
     assert!(matches!(event, LinkEvent::Link { ifindex: same, .. } if same == ifindex));
+    switch.ip("link del uplink").unwrap();
+    assert_eq!(watch.gone("uplink"), ifindex);
 }
 
 #[test]

@@ -36,15 +36,28 @@ pub fn set_iff(fd: BorrowedFd<'_>, name: &str, flags: i32) -> io::Result<()> {
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) })
 }
 
-/// `TUNGETIFF`: whether this descriptor still has its interface. The answer holds in whatever network
-/// namespace the interface now is.
+/// `TUNGETIFF`: the present name of this descriptor's interface, in whatever network namespace it is.
 ///
 /// # Errors
 /// `EBADFD` when the interface was deleted.
-pub fn still_attached(fd: BorrowedFd<'_>) -> io::Result<()> {
+pub fn interface_name(fd: BorrowedFd<'_>) -> io::Result<String> {
     let mut request = empty_request();
     // SAFETY: TUNGETIFF writes one `ifreq`, which `request` is, alive for the call.
-    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNGETIFF as _, &raw mut request) })
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNGETIFF as _, &raw mut request) })?;
+    let bytes = request.ifr_name.iter().map(|&c| c as u8).take_while(|&c| c != 0).collect();
+    String::from_utf8(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EILSEQ))
+}
+
+/// `TUNGETDEVNETNS`: the network namespace that this descriptor's interface is in. Linux 5.9 and later.
+///
+/// # Errors
+/// `EBADFD` when the interface was deleted, `EPERM` without CAP_NET_ADMIN there.
+pub fn namespace(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: TUNGETDEVNETNS takes no argument and returns a descriptor or -1.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNGETDEVNETNS as _) };
+    check(result)?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(result) })
 }
 
 /// `TUNSETVNETHDRSZ`: bytes of offload header before each frame.
