@@ -99,7 +99,7 @@ fn addresses(summary: &Summary) {
         .map(|entry| {
             let text = |key| entry.text(key).unwrap_or_default();
             let owner = ALL.iter().find(|host| host.mac == text("mac"));
-            let owner = owner.map_or("", |host| host.name);
+            let owner = owner.map_or("(tap0 before it was moved)", |host| host.name);
             vec![text("mac").into(), text("port").into(), text("entry").into(), owner.into()]
         })
         .collect();
