@@ -68,11 +68,16 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
 /// A bridge with all ports of the configuration, none of them with a device.
 fn assemble(config: &Config) -> anyhow::Result<(Bridge, Vec<Attachment>)> {
     let ageing_time = Span(config.bridge.ageing_time.as_millis() as u64);
-    let mut bridge = Bridge::new(BridgeSettings { ageing_time, fdb_max: config.bridge.fdb_max });
+    let mut bridge = Bridge::new(BridgeSettings {
+        ageing_time,
+        fdb_max: config.bridge.fdb_max,
+        ..BridgeSettings::default()
+    });
     let mut attachments = Vec::with_capacity(config.ports.len());
     for port in &config.ports {
         let host = matches!(&port.kind, PortKind::Tap(tap) if tap.host);
-        let id = bridge.add_port(PortSettings { host }).context("too many ports")?;
+        let settings = if host { PortSettings::host() } else { PortSettings::default() };
+        let id = bridge.add_port(settings).with_context(|| format!("port {}", port.name))?;
         attachments.push(Attachment::new(id, port.clone()));
     }
     for entry in &config.fdb {
