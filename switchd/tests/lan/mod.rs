@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use testbed::link::{End, kernel_bridge, move_device, veth};
-use testbed::{Namespace, Switchd};
+use testbed::{Capture, Namespace, Switchd};
 
 /// Ample time for what happens at once on an idle machine.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -110,13 +110,19 @@ impl Lan {
         Self { switchd: Some(switchd), ..lan }
     }
 
-    /// The same hosts on a bridge of the kernel's, over veths: what switchd is compared with.
+    /// The same hosts on a bridge of the kernel's, over veths: what switchd is compared with. Where a port
+    /// of the plan takes finished frames only, the hosts send no others.
     pub(crate) fn build_kernel_bridge(plan: &Plan<'_>) -> Self {
         let lan = Self::hosts(plan);
         let names: Vec<_> = (1..=plan.ports.len()).map(|number| format!("p{number}")).collect();
         (1..=plan.ports.len()).for_each(|number| lan.wire(plan, number));
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         kernel_bridge(&lan.switch, "br0", &names).unwrap();
+        if plan.ports.iter().any(|port| !port.offload) {
+            for host in &lan.hosts {
+                host.ip("link set eth0 gso_max_segs 1").unwrap();
+            }
+        }
         lan
     }
 
@@ -170,7 +176,8 @@ fn config(plan: &Plan<'_>) -> String {
 /// A program in `directory` that starts `binary` as on a kernel that has only the 10-byte header.
 fn with_short_header(binary: &Path, directory: &Path) -> PathBuf {
     let script = directory.join("switchd");
-    std::fs::write(&script, format!("#!/bin/sh\n{SHORT_HEADER}=1 exec {} \"$@\"\n", binary.display())).unwrap();
+    std::fs::write(&script, format!("#!/bin/sh\n{SHORT_HEADER}=1 exec {} \"$@\"\n", binary.display()))
+        .unwrap();
     std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
     script
 }
@@ -182,4 +189,10 @@ pub(crate) fn mac(number: usize) -> [u8; 6] {
 
 fn mac_text(number: usize) -> String {
     format!("02:00:00:00:00:{number:02x}")
+}
+
+/// Begins to capture what comes in on the `eth0` of a host. `longest` is the length of its frames at most:
+/// tcpdump keeps room for as many more of them as they are shorter.
+pub(crate) fn capture(host: &Namespace, longest: usize) -> Capture {
+    Capture::start(host, "eth0", &["-Q", "in", "-s", &longest.to_string()]).unwrap()
 }
