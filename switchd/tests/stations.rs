@@ -151,7 +151,7 @@ fn the_host_port_gets_what_is_for_all_and_for_it_and_nothing_unknown() {
     let [mut one, mut two] = [1, 2].map(|number| net.socket(number));
     let mut host = FrameSocket::open(&net.switch, "tap0").unwrap();
     let text = net.switch.run("cat /sys/class/net/tap0/address").unwrap();
-    let own = address_of(text.trim());
+    let own = picture::address_of(text.trim());
 
     one.send(&frame(X, mac(1), "unknown")).unwrap();
     one.send(&frame([0x01, 0, 0x5e, 1, 2, 3], mac(1), "multicast")).unwrap();
@@ -190,9 +190,4 @@ fn several_switches_run_side_by_side() {
         assert_eq!(daemon.summary().unwrap().port_of(&mac_text(1)), Some("p1"));
         assert!(daemon.terminate().unwrap().success());
     }
-}
-
-fn address_of(text: &str) -> [u8; 6] {
-    let mut bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap());
-    std::array::from_fn(|_| bytes.next().unwrap())
 }
