@@ -4,7 +4,10 @@
 mod accounts;
 mod picture;
 
-use picture::{quiet, wait_for_ping};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use picture::{SOON, quiet, wait_for_ping};
 use testbed::link::add_address;
 use testbed::{End, Namespace, Switchd, ping, veth};
 
@@ -49,31 +52,54 @@ fn run(host: &Namespace, script: &str) {
     host.run(&format!("sh -e -c '{script}'")).unwrap();
 }
 
+/// A connection from outside to the host, as that of whoever types the commands.
+fn connect(world: &World) -> (TcpStream, TcpStream) {
+    let listener = world.host.enter(|| TcpListener::bind((HOST, 22))).unwrap().unwrap();
+    let outside = world.outside.enter(|| TcpStream::connect((HOST, 22))).unwrap().unwrap();
+    let host = listener.accept().unwrap().0;
+    for stream in [&host, &outside] {
+        stream.set_read_timeout(Some(SOON)).unwrap();
+    }
+    (host, outside)
+}
+
+fn still_works((host, outside): &(TcpStream, TcpStream)) {
+    let mut byte = [0];
+    for (mut from, mut to) in [(host, outside), (outside, host)] {
+        from.write_all(&[7]).unwrap();
+        to.read_exact(&mut byte).unwrap();
+    }
+}
+
 #[test]
 fn the_commands_of_the_page_move_the_address_and_back() {
-    let World { host, outside, vm } = world();
+    let world = world();
+    let World { host, outside, vm } = &world;
     let reachable = || {
-        assert_eq!(ping(&host, FAR, 3).unwrap().lost(), 0);
-        assert_eq!(ping(&outside, HOST, 3).unwrap().lost(), 0);
+        assert_eq!(ping(host, FAR, 3).unwrap().lost(), 0);
+        assert_eq!(ping(outside, HOST, 3).unwrap().lost(), 0);
     };
     reachable();
+    let session = connect(&world);
     for _ in 0..2 {
-        assert!(by(&host).contains("dev eth0"), "{}", by(&host));
-        let mut daemon = Switchd::start(&host, block("toml", 0)).unwrap();
-        run(&host, block("sh", 0));
-        assert!(by(&host).contains("dev br0"), "{}", by(&host));
+        assert!(by(host).contains("dev eth0"), "{}", by(host));
+        let mut daemon = Switchd::start(host, block("toml", 0)).unwrap();
+        run(host, block("sh", 0));
+        assert!(by(host).contains("dev br0"), "{}", by(host));
         // Nobody outside had to learn anything: the very first ping arrives.
         reachable();
+        still_works(&session);
         for to in [FAR, HOST] {
-            wait_for_ping(&vm, to);
-            assert_eq!(ping(&vm, to, 3).unwrap().lost(), 0);
+            wait_for_ping(vm, to);
+            assert_eq!(ping(vm, to, 3).unwrap().lost(), 0);
         }
-        assert_eq!(ping(&host, "198.18.0.3", 3).unwrap().lost(), 0);
+        assert_eq!(ping(host, "198.18.0.3", 3).unwrap().lost(), 0);
         accounts::check(&daemon.summary().unwrap());
 
         assert!(daemon.terminate().unwrap().success());
-        run(&host, block("sh", 1));
+        run(host, block("sh", 1));
         reachable();
+        still_works(&session);
     }
 }
 
