@@ -8,15 +8,17 @@
 //! guest that makes up addresses pushes out only its own. All memory is taken when the database is made.
 
 mod lru;
+mod table;
 
 use std::hash::BuildHasher;
 
 use frame::MacAddr;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
 use crate::moment::{Moment, Span};
 use crate::port::{MAX_PORTS, PortId};
 use lru::{Lru, NodeId};
+use table::Table;
 
 /// Entries that one [`Fdb::age`] removes at most (about 0.1 ms), so that frames never wait for a
 /// hundred thousand entries that expire at once.
@@ -128,7 +130,7 @@ impl Slot {
 /// The database of one bridge.
 #[derive(Debug)]
 pub(crate) struct Fdb {
-    table: HashTable<Slot>,
+    table: Table<Slot>,
     hasher: DefaultHashBuilder,
     lru: Lru,
     max: usize,
@@ -155,7 +157,7 @@ impl Fdb {
     pub(crate) fn new(max: usize, ageing: Span) -> Self {
         let max = max.min(MAX_DYNAMIC);
         Self {
-            table: HashTable::with_capacity(Self::capacity(max + MAX_PORTS)),
+            table: Table::new(max + MAX_PORTS),
             hasher: DefaultHashBuilder::default(),
             lru: Lru::new(max, MAX_PORTS),
             max,
@@ -167,11 +169,6 @@ impl Fdb {
             deadline: Moment(0),
             counters: FdbCounters::default(),
         }
-    }
-
-    /// Twice the entries: hashbrown then clears out tombstones in place instead of growing.
-    fn capacity(entries: usize) -> usize {
-        2 * entries
     }
 
     #[inline]
@@ -300,11 +297,8 @@ impl Fdb {
     fn set_fixed(&mut self, Key(key): Key, port: PortId, node: u32) {
         self.take(key);
         self.fixed += 1;
-        let wanted = Self::capacity(self.max + self.fixed);
-        if wanted > self.table.capacity() {
-            let hasher = &self.hasher;
-            self.table.reserve(wanted - self.table.len(), |slot| hasher.hash_one(slot.key));
-        }
+        let hasher = &self.hasher;
+        self.table.reserve(self.max + self.fixed, |slot| hasher.hash_one(slot.key));
         self.put(self.hash(key), Slot { key, node, port: port.0, tick: 0 });
     }
 
