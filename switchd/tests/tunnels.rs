@@ -135,8 +135,8 @@ fn tunnels() -> Vec<Packet> {
 /// Two guests on raw ports, the second one with offloads on its port or not.
 fn carry_to(offload: bool) {
     let switch = Namespace::new("switch").unwrap();
-    let mut guest = Cable::new(&switch, "g1", true);
-    let mut other = Cable::new(&switch, "g2", true);
+    let mut guest = Cable::tap(&switch, "g1", true);
+    let mut other = Cable::tap(&switch, "g2", true);
     let _switchd = Switchd::start(
         &switch,
         &format!("[ports.g1]\ntype = \"raw\"\n[ports.g2]\ntype = \"raw\"\noffload = {offload}\n"),

@@ -1,10 +1,13 @@
-//! TAPs whose descriptor the test holds, as QEMU holds a guest's: whatever is written to it comes in on
-//! the interface, and what the switch sends there is read from it, offload header and all.
+//! What comes out of a device and goes into it, offload header and all: TAPs whose descriptor the test
+//! holds, as QEMU holds a guest's, and packet sockets.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::os::fd::RawFd;
 
 use frame::{Frame, Offload};
 use ports::batch::MAX_BATCH;
-use ports::tap::{TapHandle, TapOptions, TapPort};
+use ports::raw::RawOptions;
+use ports::tap::TapOptions;
 use ports::{Batch, RxQueue, SendError, TxQueue};
 use testbed::{Namespace, wait_until};
 
@@ -17,36 +20,45 @@ pub(crate) struct Read {
     pub(crate) offload: Offload,
 }
 
-/// The descriptor of a TAP.
+/// A device that is read and written by the test.
 pub(crate) struct Cable {
-    port: TapPort,
+    rx: Box<dyn RxQueue>,
+    tx: Box<dyn TxQueue>,
     batch: Batch,
 }
 
 impl Cable {
-    /// Makes the TAP `device` in a namespace, up, without addresses.
-    pub(crate) fn new(namespace: &Namespace, device: &str, offload: bool) -> Self {
+    /// Makes the TAP `device` in a namespace, up, without addresses, and holds its descriptor.
+    pub(crate) fn tap(namespace: &Namespace, device: &str, offload: bool) -> Self {
         let options = TapOptions { device: device.to_owned(), offload, persist: false, owner: None };
         let port = namespace.enter(|| ports::tap::open(&options)).unwrap().unwrap();
         namespace.run(&format!("sysctl -q -w net.ipv6.conf.{device}.disable_ipv6=1")).unwrap();
         namespace.ip(&format!("link set {device} up")).unwrap();
-        Self { port, batch: Batch::new() }
+        Self { rx: Box::new(port.rx), tx: Box::new(port.tx), batch: Batch::new() }
+    }
+
+    /// A packet socket on a device that exists.
+    pub(crate) fn raw(namespace: &Namespace, device: &str) -> Self {
+        let options =
+            RawOptions { device: device.to_owned(), offload: true, mark: None, short_header: false };
+        let port = namespace.enter(|| ports::raw::open(&options)).unwrap().unwrap();
+        Self { rx: Box::new(port.rx), tx: Box::new(port.tx), batch: Batch::new() }
+    }
+
+    /// The descriptor, to poll.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.rx.fd()
     }
 
     /// Writes a frame with this offload header.
     pub(crate) fn write(&mut self, bytes: &[u8], offload: Offload) -> Result<(), SendError> {
-        self.port.tx.send(&Frame::parse(bytes, 0, None, offload).unwrap())
-    }
-
-    /// The descriptor itself, for writing what is no frame.
-    pub(crate) fn descriptor(&self) -> &TapHandle {
-        &self.port.handle
+        self.tx.send(&Frame::parse(bytes, 0, None, offload).unwrap())
     }
 
     /// What has arrived and was not read yet.
     pub(crate) fn read(&mut self) -> Vec<Read> {
         self.batch.clear();
-        self.port.rx.receive(&mut self.batch, MAX_BATCH);
+        self.rx.receive(&mut self.batch, MAX_BATCH);
         let frames = (0..self.batch.len()).map(|index| {
             let frame = self.batch.frame(index).unwrap();
             Read { bytes: frame.to_vec(), offload: frame.pieces().offload }
