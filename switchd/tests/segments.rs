@@ -20,6 +20,7 @@ use testbed::{Namespace, tcp_transfer, wait_until};
 
 /// Whom it talks to: never learned by the bridge, so that all for it is flooded.
 const PEER: &str = "02:00:00:00:00:02";
+const SENDER: &str = "02:00:00:00:00:03";
 const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
 /// A host, its peer, and between them the bridge whose ports the test holds.
@@ -314,11 +315,12 @@ fn vxlan_is_cut_as_the_kernel_cuts_it() {
         let mut flood = Flood::new();
         // Behind a veth, as a bridge's own device takes no tunnels uncut.
         let sender = Namespace::new("sender").unwrap();
-        let end = End::new(&sender, "eth0").address("198.18.0.3/24").address("2001:db8::3/64");
-        veth(end, End::new(&flood.host, "sender")).unwrap();
+        let end = End::new(&sender, "eth0").mac(SENDER).address("198.18.0.3/24");
+        veth(end.address("2001:db8::3/64"), End::new(&flood.host, "sender")).unwrap();
         flood.host.ip("link set sender master br0").unwrap();
         wait_for_ports(&flood.host, 5);
         neighbours(&sender, "eth0", 2, PEER);
+        neighbours(&flood.peer, "eth0", 3, SENDER);
         let ends = format!("local {net}3 remote {net}2 dstport 4789 dev eth0");
         sender.ip(&format!("link add vx0 type vxlan id 42 {ends} {options}")).unwrap();
         sender.ip("link set vx0 up").unwrap();

@@ -7,8 +7,9 @@ use std::os::fd::RawFd;
 use frame::{Frame, Offload};
 use ports::batch::MAX_BATCH;
 use ports::raw::RawOptions;
-use ports::tap::TapOptions;
+use ports::tap::{TapHandle, TapOptions};
 use ports::{Batch, RxQueue, SendError, TxQueue};
+use rustix::io::Errno;
 use testbed::{Namespace, wait_until};
 
 use crate::lan::SOON;
@@ -24,6 +25,7 @@ pub(crate) struct Read {
 pub(crate) struct Cable {
     rx: Box<dyn RxQueue>,
     tx: Box<dyn TxQueue>,
+    handle: Option<TapHandle>,
     batch: Batch,
 }
 
@@ -34,7 +36,8 @@ impl Cable {
         let port = namespace.enter(|| ports::tap::open(&options)).unwrap().unwrap();
         namespace.run(&format!("sysctl -q -w net.ipv6.conf.{device}.disable_ipv6=1")).unwrap();
         namespace.ip(&format!("link set {device} up")).unwrap();
-        Self { rx: Box::new(port.rx), tx: Box::new(port.tx), batch: Batch::new() }
+        let handle = Some(port.handle);
+        Self { rx: Box::new(port.rx), tx: Box::new(port.tx), handle, batch: Batch::new() }
     }
 
     /// A packet socket on a device that exists.
@@ -42,7 +45,13 @@ impl Cable {
         let options =
             RawOptions { device: device.to_owned(), offload: true, mark: None, short_header: false };
         let port = namespace.enter(|| ports::raw::open(&options)).unwrap().unwrap();
-        Self { rx: Box::new(port.rx), tx: Box::new(port.tx), batch: Batch::new() }
+        Self { rx: Box::new(port.rx), tx: Box::new(port.tx), handle: None, batch: Batch::new() }
+    }
+
+    /// Writes offload header and frame as they are, right or wrong; the errno if the kernel refuses them.
+    pub(crate) fn write_bytes(&self, bytes: &[u8]) -> Result<(), i32> {
+        let handle = self.handle.as_ref().expect("only a TAP is written as it is");
+        rustix::io::write(handle, bytes).map(drop).map_err(Errno::raw_os_error)
     }
 
     /// The descriptor, to poll.

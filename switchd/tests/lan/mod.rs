@@ -63,12 +63,14 @@ pub(crate) struct Plan<'a> {
     pub(crate) addresses: bool,
     /// Whether raw ports are held to the 10-byte offload header.
     pub(crate) short_header: bool,
+    /// Further raw ports, on devices that the test makes in the switch's namespace, now or later.
+    pub(crate) further: &'a [&'a str],
 }
 
 impl<'a> Plan<'a> {
     /// Hosts with addresses on these ports, all else as it is by default.
     pub(crate) fn of(ports: &'a [Port]) -> Self {
-        Self { ports, mtu: 1500, addresses: true, short_header: false }
+        Self { ports, mtu: 1500, addresses: true, short_header: false, further: &[] }
     }
 
     /// Hosts that only send and receive frames made by hand: nothing of their own stack is on the wire.
@@ -155,6 +157,11 @@ impl Lan {
         &self.hosts[number - 1]
     }
 
+    /// Both at once.
+    pub(crate) fn hosts_and_switchd(&mut self) -> (&[Namespace], &mut Switchd) {
+        (&self.hosts, self.switchd.as_mut().expect("a bridge of the kernel's has no switchd"))
+    }
+
     pub(crate) fn switchd(&mut self) -> &mut Switchd {
         self.switchd.as_mut().expect("a bridge of the kernel's has no switchd")
     }
@@ -169,6 +176,9 @@ fn config(plan: &Plan<'_>) -> String {
             Kind::Raw => "type = \"raw\"".to_owned(),
         };
         write!(text, "[ports.p{number}]\n{rest}\noffload = {}\n", port.offload).unwrap();
+    }
+    for device in plan.further {
+        write!(text, "[ports.{device}]\ntype = \"raw\"\n").unwrap();
     }
     text
 }
