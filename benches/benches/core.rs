@@ -158,16 +158,18 @@ impl Switch {
     }
 
     /// Time that `work` takes for `frames` frames, in batches that `prepare` made out of the clock's sight.
+    /// The median batch stands for all: one that the scheduler interrupted says nothing about the core.
     fn time(&mut self, frames: u64, prepare: impl Fn(&mut Self), work: impl Fn(&mut Self)) -> Duration {
-        let batches = frames.div_ceil(BATCH as u64);
-        let mut total = Duration::ZERO;
-        for _ in 0..batches {
-            prepare(self);
-            let start = Instant::now();
-            work(self);
-            total += start.elapsed();
-        }
-        total.mul_f64(frames as f64 / (batches * BATCH as u64) as f64)
+        let mut batches: Vec<Duration> = (0..frames.div_ceil(BATCH as u64))
+            .map(|_| {
+                prepare(self);
+                let start = Instant::now();
+                work(self);
+                start.elapsed()
+            })
+            .collect();
+        batches.sort_unstable();
+        batches[batches.len() / 2].mul_f64(frames as f64 / BATCH as f64)
     }
 }
 

@@ -9,6 +9,7 @@ use ports::features::Setting;
 use ports::raw::{self, RawOptions};
 use ports::restore::Restore;
 use ports::tap::{self, TapOptions};
+use ports::tap_state::TapState;
 use ports::{RxQueue, TxQueue};
 use tracing::{info, warn};
 
@@ -63,12 +64,19 @@ impl Opener {
         if let Some(before) = &before {
             before.usable()?;
         }
-        let tap = tap::open(&TapOptions {
+        let tap_options = TapOptions {
             device: name.clone(),
             offload: options.offload,
             persist: options.persist,
             owner: options.owner.as_ref().map(uid_of).transpose()?,
-        })?;
+        };
+        // What is no TAP has no such state; opening it says so.
+        if let Some(before) = &before
+            && let Ok(state) = TapState::of(name)
+        {
+            self.restore.record(name, before.ifindex, Setting::Tap(state)).context("can't remember it")?;
+        }
+        let tap = tap::open(&tap_options).inspect_err(|_| drop(self.restore.put_back_device(name)))?;
         info!(
             port = port.name,
             "switchd holds {name}; a program such as QEMU can't open it. \
@@ -98,7 +106,7 @@ impl Opener {
             Some(device) => self.restore.change(name, device.ifindex, to).map(|_| ()),
             None => to.apply(name),
         };
-        result.with_context(|| format!("can't set {to:?} on {name}"))
+        result.with_context(|| format!("can't set {to} on {name}"))
     }
 
     fn open_raw(&mut self, port: &PortConfig, options: &RawConfig) -> anyhow::Result<Option<Opened>> {
@@ -174,7 +182,7 @@ impl Opener {
     fn tune(&mut self, port: &PortConfig, device: &Device) {
         for setting in [Setting::Gro(true), Setting::Lro(false)] {
             if let Err(error) = self.restore.change(&device.name, device.ifindex, setting) {
-                tracing::debug!(port = port.name, "{}: {setting:?} not set: {error}", device.name);
+                tracing::debug!(port = port.name, "{}: {setting} not set: {error}", device.name);
             }
         }
     }

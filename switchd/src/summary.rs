@@ -1,4 +1,5 @@
-//! The summary that SIGUSR1 asks for: one line a port, one for the FDB, and its entries if they are few.
+//! The summary that SIGUSR1 asks for: one line a port, one for each reason for which it dropped frames,
+//! one for the FDB, and its entries if they are few.
 
 use bridge::{DropReason, PortCounters};
 use ports::device;
@@ -16,6 +17,7 @@ pub(crate) fn log(attachments: &[Attachment], report: &Report) {
         let found = report.ports.iter().find(|(port, ..)| *port == attachment.id);
         let Some((_, counters, socket_lost)) = found else { continue };
         log_port(attachment, counters, *socket_lost);
+        log_reasons(&attachment.config.name, counters);
     }
     let totals = &report.fdb_counters;
     info!(
@@ -69,12 +71,21 @@ fn log_port(attachment: &Attachment, counters: &PortCounters, socket_lost: u64) 
     );
 }
 
+/// What happened to the frames that were dropped, and what to do about it.
+fn log_reasons(port: &str, counters: &PortCounters) {
+    for reason in dropped(counters) {
+        let frames = counters.dropped(reason);
+        info!(port, reason = reason.name(), frames, "{}; {}", reason.explanation(), reason.hint());
+    }
+}
+
+fn dropped(counters: &PortCounters) -> impl Iterator<Item = DropReason> {
+    DropReason::ALL.iter().copied().filter(|reason| counters.dropped(*reason) > 0)
+}
+
 /// As `to_host=3,tx_full=1`; `none` if nothing was dropped.
 fn drops(counters: &PortCounters) -> String {
-    let counted: Vec<_> = DropReason::ALL
-        .iter()
-        .filter(|reason| counters.dropped(**reason) > 0)
-        .map(|reason| format!("{}={}", reason.name(), counters.dropped(*reason)))
-        .collect();
+    let counted: Vec<_> =
+        dropped(counters).map(|reason| format!("{}={}", reason.name(), counters.dropped(reason))).collect();
     if counted.is_empty() { "none".to_owned() } else { counted.join(",") }
 }

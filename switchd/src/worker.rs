@@ -155,6 +155,7 @@ impl Worker {
     }
 
     fn forward(&mut self, ingress: PortId, now: Moment) {
+        self.bridge.look_ahead((0..self.batch.len()).map(|index| self.batch.frame(index)));
         for index in 0..self.batch.len() {
             let frame = self.batch.frame(index);
             let wire_len = self.batch.wire_len(index);

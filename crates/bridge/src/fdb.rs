@@ -9,11 +9,12 @@
 
 mod lru;
 mod slot;
+mod table;
 
 use std::hash::BuildHasher;
 
 use frame::MacAddr;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
 use crate::moment::{Moment, Span};
 use crate::port::{MAX_PORTS, PortId};
@@ -21,6 +22,7 @@ use lru::Lru;
 pub use slot::EntryKind;
 use slot::{BLACKHOLE, EXTERNAL, KERNEL, LOCAL, LOCKED, STATIC, STICKY, Slot, UNTOUCHED};
 pub(crate) use slot::{Found, MAX_DYNAMIC, Way};
+use table::Table;
 
 /// Entries that one [`Fdb::age`] removes at most (about 0.1 ms), so that frames never wait for a
 /// hundred thousand entries that expire at once.
@@ -93,7 +95,7 @@ pub enum Lesson {
 /// The database of one bridge.
 #[derive(Clone, Debug)]
 pub(crate) struct Fdb {
-    table: HashTable<Slot>,
+    table: Table<Slot>,
     hasher: DefaultHashBuilder,
     lru: Lru,
     max: usize,
@@ -127,7 +129,7 @@ impl Fdb {
     pub(crate) fn new(max: usize, ageing: Span, damping: Span) -> Self {
         let max = max.min(MAX_DYNAMIC);
         Self {
-            table: HashTable::with_capacity(Self::capacity(max + MAX_PORTS)),
+            table: Table::new(max + MAX_PORTS),
             hasher: DefaultHashBuilder::default(),
             lru: Lru::new(max, MAX_PORTS),
             max,
@@ -142,11 +144,6 @@ impl Fdb {
             deadline: Moment(0),
             counters: FdbCounters::default(),
         }
-    }
-
-    /// Twice the entries: hashbrown then clears out tombstones in place instead of growing.
-    fn capacity(entries: usize) -> usize {
-        2 * entries
     }
 
     #[inline]
@@ -358,11 +355,8 @@ impl Fdb {
         self.take(key);
         self.fixed += 1;
         self.blackholes += usize::from(node == BLACKHOLE);
-        let wanted = Self::capacity(self.max + self.fixed);
-        if wanted > self.table.capacity() {
-            let hasher = &self.hasher;
-            self.table.reserve(wanted - self.table.len(), |slot| hasher.hash_one(slot.key));
-        }
+        let hasher = &self.hasher;
+        self.table.reserve(self.max + self.fixed, |slot| hasher.hash_one(slot.key));
         self.put(self.hash(key), Slot { key, node, port: port.0, tick: 0 });
     }
 

@@ -151,12 +151,12 @@ fn a_database_of_a_million_stays_within_its_bounds() {
 #[test]
 fn looking_ahead_changes_nothing() {
     let (mut bridge, [a, b, _]) = three();
-    for n in 0..10_000 {
+    for n in 0..20_000 {
         send(&mut bridge, a, BROADCAST, station(n), T);
     }
     let counters = (bridge.counters(a).clone(), bridge.fdb_counters());
     let mut before: Vec<_> = bridge.fdb().collect();
-    let frames = [(station(1), station(20_000)), (station(30_000), station(2)), (BROADCAST, BROADCAST)]
+    let frames = [(station(1), station(40_000)), (station(30_000), station(2)), (BROADCAST, BROADCAST)]
         .map(|(to, from)| stations::bytes(to, from, 60));
     bridge.look_ahead(frames.iter().map(|raw| Frame::parse(raw, 0, None, Offload::default())));
     bridge.look_ahead(std::iter::once(Err(FrameFault::Runt)));
@@ -164,7 +164,7 @@ fn looking_ahead_changes_nothing() {
     before.sort_unstable();
     after.sort_unstable();
     assert_eq!((before, counters), (after, (bridge.counters(a).clone(), bridge.fdb_counters())));
-    assert_eq!(send(&mut bridge, b, station(1), station(20_000), T), [a.0]);
+    assert_eq!(send(&mut bridge, b, station(1), station(40_000), T), [a.0]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! What we may change on an interface that is not ours: receive offloads, MTU, queue length, up or down.
+//! What we may change on an interface that is not ours: receive offloads, MTU, queue length, up or down, and
+//! how a TAP is opened.
 //! Reading and writing only; [`crate::restore`] remembers what was there before.
 
+use std::fmt;
 use std::io;
 
 use netlink_packet_route::RouteNetlinkMessage;
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::device::{self, DeviceError};
 use crate::netlink;
 use crate::sys::ethtool;
+use crate::tap_state::TapState;
 
 /// `ETHTOOL_GGRO`, `ETHTOOL_SGRO`, `ETHTOOL_GFLAGS`, `ETHTOOL_SFLAGS`, `ETH_FLAG_LRO`.
 const GET_GRO: u32 = 0x2b;
@@ -33,6 +36,22 @@ pub enum Setting {
     TxQueueLen(u32),
     /// Switched on (`IFF_UP`).
     Up(bool),
+    /// What attaching to a TAP changes.
+    Tap(TapState),
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let switch = |on: &bool| if *on { "on" } else { "off" };
+        match self {
+            Self::Gro(on) => write!(f, "GRO {}", switch(on)),
+            Self::Lro(on) => write!(f, "LRO {}", switch(on)),
+            Self::Mtu(mtu) => write!(f, "MTU {mtu}"),
+            Self::TxQueueLen(len) => write!(f, "transmit queue length {len}"),
+            Self::Up(up) => write!(f, "link {}", if *up { "up" } else { "down" }),
+            Self::Tap(state) => write!(f, "TAP flags {:#x}", state.flags),
+        }
+    }
 }
 
 impl Setting {
@@ -52,6 +71,7 @@ impl Setting {
             Self::Mtu(_) => Self::Mtu(link()?.mtu),
             Self::TxQueueLen(_) => Self::TxQueueLen(link()?.tx_queue_len),
             Self::Up(_) => Self::Up(link()?.up),
+            Self::Tap(_) => Self::Tap(TapState::of(device)?),
         })
     }
 
@@ -74,6 +94,7 @@ impl Setting {
                 link.header.change_mask = LinkFlags::Up;
                 link.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
             }),
+            Self::Tap(state) => state.apply(device),
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod raw;
 pub mod restore;
 pub mod sys;
 pub mod tap;
+pub mod tap_state;
 
 pub use batch::Batch;
 pub use queue::{Drained, RxQueue, SendError, TxQueue};

@@ -104,7 +104,7 @@ impl Restore {
         let mut failed = Vec::new();
         for saved in chosen.into_iter().rev() {
             if let Err(error) = put_back(&saved) {
-                problems.push(format!("{}: putting back {:?}: {error}", saved.device, saved.setting));
+                problems.push(format!("{}: putting back {}: {error}", saved.device, saved.setting));
                 failed.push(saved);
             }
         }

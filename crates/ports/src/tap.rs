@@ -183,10 +183,21 @@ fn open_with_header(options: &TapOptions) -> Result<(OwnedFd, Capabilities), Tap
 
 fn open_plain(options: &TapOptions) -> Result<(OwnedFd, Capabilities), TapError> {
     let io_error = |what| move |source| TapError::Io { device: options.device.clone(), what, source };
-    let iface = tun_tap::Iface::without_packet_info(&options.device, tun_tap::Mode::Tap)
-        .map_err(|source| attach_error(&options.device, source))?;
-    iface.set_non_blocking().map_err(io_error("making it non-blocking"))?;
-    let fd = tun::descriptor_of(iface);
+    let fd = match tun_tap::Iface::without_packet_info(&options.device, tun_tap::Mode::Tap) {
+        Ok(iface) => {
+            iface.set_non_blocking().map_err(io_error("making it non-blocking"))?;
+            tun::descriptor_of(iface)
+        }
+        // One of several queues, for which tun-tap does not ask.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            let fd = tun::open_clone_device().map_err(|source| TapError::NoDriver { source })?;
+            let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_MULTI_QUEUE;
+            tun::set_iff(fd.as_fd(), &options.device, flags)
+                .map_err(|source| attach_error(&options.device, source))?;
+            fd
+        }
+        Err(source) => return Err(attach_error(&options.device, source)),
+    };
     // Offloads outlive the descriptor that turned them on: without this a process that left them on
     // would make us read 64 KiB frames that nothing describes.
     tun::set_offload(fd.as_fd(), 0).map_err(io_error("turning offloads off"))?;

@@ -201,7 +201,7 @@ fn what_cannot_be_put_back_is_said_and_kept() {
     restore.record("port", ifindex, Setting::Mtu(1)).unwrap();
     let problems = switch.enter(|| restore.put_back_all()).unwrap();
     assert!(
-        problems.len() == 1 && problems[0].contains("port") && problems[0].contains("Mtu(1)"),
+        problems.len() == 1 && problems[0].contains("port") && problems[0].contains("MTU 1:"),
         "{problems:?}"
     );
     assert_eq!(Restore::open(&file.0).0.saved(), restore.saved());

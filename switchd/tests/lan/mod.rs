@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use testbed::link::{End, kernel_bridge, move_device, veth};
-use testbed::{Namespace, Switchd};
+use testbed::{Capture, Namespace, Switchd};
 
 /// Ample time for what happens at once on an idle machine.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -63,12 +63,14 @@ pub(crate) struct Plan<'a> {
     pub(crate) addresses: bool,
     /// Whether raw ports are held to the 10-byte offload header.
     pub(crate) short_header: bool,
+    /// Further raw ports, on devices that the test makes in the switch's namespace, now or later.
+    pub(crate) further: &'a [&'a str],
 }
 
 impl<'a> Plan<'a> {
     /// Hosts with addresses on these ports, all else as it is by default.
     pub(crate) fn of(ports: &'a [Port]) -> Self {
-        Self { ports, mtu: 1500, addresses: true, short_header: false }
+        Self { ports, mtu: 1500, addresses: true, short_header: false, further: &[] }
     }
 
     /// Hosts that only send and receive frames made by hand: nothing of their own stack is on the wire.
@@ -110,13 +112,19 @@ impl Lan {
         Self { switchd: Some(switchd), ..lan }
     }
 
-    /// The same hosts on a bridge of the kernel's, over veths: what switchd is compared with.
+    /// The same hosts on a bridge of the kernel's, over veths: what switchd is compared with. Where a port
+    /// of the plan takes finished frames only, the hosts send no others.
     pub(crate) fn build_kernel_bridge(plan: &Plan<'_>) -> Self {
         let lan = Self::hosts(plan);
         let names: Vec<_> = (1..=plan.ports.len()).map(|number| format!("p{number}")).collect();
         (1..=plan.ports.len()).for_each(|number| lan.wire(plan, number));
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         kernel_bridge(&lan.switch, "br0", &names).unwrap();
+        if plan.ports.iter().any(|port| !port.offload) {
+            for host in &lan.hosts {
+                host.ip("link set eth0 gso_max_segs 1").unwrap();
+            }
+        }
         lan
     }
 
@@ -149,6 +157,11 @@ impl Lan {
         &self.hosts[number - 1]
     }
 
+    /// Both at once.
+    pub(crate) fn hosts_and_switchd(&mut self) -> (&[Namespace], &mut Switchd) {
+        (&self.hosts, self.switchd.as_mut().expect("a bridge of the kernel's has no switchd"))
+    }
+
     pub(crate) fn switchd(&mut self) -> &mut Switchd {
         self.switchd.as_mut().expect("a bridge of the kernel's has no switchd")
     }
@@ -164,13 +177,17 @@ fn config(plan: &Plan<'_>) -> String {
         };
         write!(text, "[ports.p{number}]\n{rest}\noffload = {}\n", port.offload).unwrap();
     }
+    for device in plan.further {
+        write!(text, "[ports.{device}]\ntype = \"raw\"\n").unwrap();
+    }
     text
 }
 
 /// A program in `directory` that starts `binary` as on a kernel that has only the 10-byte header.
 fn with_short_header(binary: &Path, directory: &Path) -> PathBuf {
     let script = directory.join("switchd");
-    std::fs::write(&script, format!("#!/bin/sh\n{SHORT_HEADER}=1 exec {} \"$@\"\n", binary.display())).unwrap();
+    std::fs::write(&script, format!("#!/bin/sh\n{SHORT_HEADER}=1 exec {} \"$@\"\n", binary.display()))
+        .unwrap();
     std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
     script
 }
@@ -182,4 +199,10 @@ pub(crate) fn mac(number: usize) -> [u8; 6] {
 
 fn mac_text(number: usize) -> String {
     format!("02:00:00:00:00:{number:02x}")
+}
+
+/// Begins to capture what comes in on the `eth0` of a host. `longest` is the length of its frames at most:
+/// tcpdump keeps room for as many more of them as they are shorter.
+pub(crate) fn capture(host: &Namespace, longest: usize) -> Capture {
+    Capture::start(host, "eth0", &["-Q", "in", "-s", &longest.to_string()]).unwrap()
 }

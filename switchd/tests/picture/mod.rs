@@ -83,6 +83,11 @@ pub(crate) fn text_of(mac: &[u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
+pub(crate) fn address_of(text: &str) -> [u8; 6] {
+    let mut bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap());
+    std::array::from_fn(|_| bytes.next().unwrap())
+}
+
 /// A frame of 64 bytes that says `word`.
 pub(crate) fn frame(to: [u8; 6], from: [u8; 6], word: &str) -> Vec<u8> {
     let mut frame = [&to[..], &from, &EXPERIMENTAL, word.as_bytes()].concat();

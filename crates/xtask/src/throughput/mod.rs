@@ -43,23 +43,32 @@ pub(crate) struct Throughput {
 
 /// Runs the comparison and shows its table.
 pub(crate) fn run(options: &Throughput) -> Result<()> {
-    let binary = build()?;
+    let programs = build()?;
     let mut samples: Vec<(Subject, Sample)> = Vec::new();
     for round in 1..=options.rounds {
         for subject in Subject::ALL {
             eprintln!("round {round} of {}: {}", options.rounds, subject.name());
-            let mut rig = Rig::build(subject, &binary)?;
-            samples.push((subject, take(&mut rig, options.seconds)?));
+            let mut rig = Rig::build(subject, &programs)?;
+            samples.push((subject, take(&mut rig, &programs, options.seconds)?));
         }
     }
     eprintln!("idle for 10 seconds");
-    let idle = idle(&mut Rig::build(Subject::Switchd, &binary)?)?;
+    let idle = idle(&mut Rig::build(Subject::Switchd, &programs)?)?;
     let report = Report::new(&samples, idle);
     report.print();
     report.write(&options.json)
 }
 
-fn build() -> Result<PathBuf> {
-    testbed::command::run("cargo build --quiet --release --package switchd")?;
-    Ok(testbed::target::target_directory().join("release/switchd"))
+/// The programs of a run, both built for speed: the switch, and this program, which is also the bare loop
+/// and the generator.
+#[derive(Debug)]
+struct Programs {
+    switchd: PathBuf,
+    xtask: PathBuf,
+}
+
+fn build() -> Result<Programs> {
+    testbed::command::run("cargo build --quiet --release --package switchd --package xtask")?;
+    let release = testbed::target::target_directory().join("release");
+    Ok(Programs { switchd: release.join("switchd"), xtask: release.join("xtask") })
 }

@@ -1,14 +1,13 @@
 //! Two hosts and what joins them. The hosts are namespaces `a` and `b` with one interface `e0` each, at
 //! its default settings; the switch has a namespace of its own.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 use testbed::link::move_device;
 use testbed::{End, Namespace, Process, kernel_bridge, veth};
 
-use super::SWITCH_CORE;
+use super::{Programs, SWITCH_CORE};
 
 /// Address of the far host.
 pub(super) const FAR: &str = "198.18.0.2";
@@ -52,7 +51,7 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    pub(super) fn build(subject: Subject, switchd: &Path) -> Result<Self> {
+    pub(super) fn build(subject: Subject, programs: &Programs) -> Result<Self> {
         let (near, far, switch) = (Namespace::new("a")?, Namespace::new("b")?, Namespace::new("s")?);
         let near_end = End::new(&near, "e0").mac(NEAR_MAC).address(NEAR_END);
         let far_end = End::new(&far, "e0").mac(FAR_MAC).address(FAR_END);
@@ -62,7 +61,7 @@ impl Rig {
             kernel_bridge(&switch, "br0", &["left", "right"])?;
             None
         } else {
-            let process = start(subject, switchd, &switch)?;
+            let process = start(subject, programs, &switch)?;
             move_device(&switch, "left", near_end)?;
             move_device(&switch, "right", far_end)?;
             Some(process)
@@ -74,13 +73,16 @@ impl Rig {
     }
 }
 
-fn start(subject: Subject, switchd: &Path, switch: &Namespace) -> Result<Process> {
+fn start(subject: Subject, programs: &Programs, switch: &Namespace) -> Result<Process> {
     let core = SWITCH_CORE;
     let line = if subject == Subject::Switchd {
-        format!("taskset -c {core} {} --name {} --tap left --tap right", switchd.display(), switch.name())
+        format!(
+            "taskset -c {core} {} --name {} --tap left --tap right",
+            programs.switchd.display(),
+            switch.name()
+        )
     } else {
-        let xtask = std::env::current_exe()?;
-        format!("taskset -c {core} {} bare-loop left right", xtask.display())
+        format!("taskset -c {core} {} bare-loop left right", programs.xtask.display())
     };
     let mut process = switch.spawn(&line)?;
     process.wait_for_line(0, Duration::from_secs(10), |line| line.contains("forwarding"))?;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::SENDER_CORE;
 use super::rig::{FAR, FAR_MAC, Rig};
+use super::{Programs, SENDER_CORE};
 
 /// What was measured of one subject in one round.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -32,8 +32,8 @@ pub(super) struct Idle {
     pub(super) wakeups_per_second: f64,
 }
 
-pub(super) fn take(rig: &mut Rig, seconds: u32) -> Result<Sample> {
-    let (frames_per_second, processor_ns_per_frame) = frame_rate(rig, seconds)?;
+pub(super) fn take(rig: &mut Rig, programs: &Programs, seconds: u32) -> Result<Sample> {
+    let (frames_per_second, processor_ns_per_frame) = frame_rate(rig, programs, seconds)?;
     Ok(Sample {
         frames_per_second,
         processor_ns_per_frame,
@@ -43,11 +43,10 @@ pub(super) fn take(rig: &mut Rig, seconds: u32) -> Result<Sample> {
     })
 }
 
-fn frame_rate(rig: &Rig, seconds: u32) -> Result<(f64, f64)> {
-    let xtask = std::env::current_exe()?;
+fn frame_rate(rig: &Rig, programs: &Programs, seconds: u32) -> Result<(f64, f64)> {
     let line = format!(
         "taskset -c {SENDER_CORE} {} generate --device e0 --to {FAR_MAC} --seconds {seconds}",
-        xtask.display()
+        programs.xtask.display()
     );
     let (busy, arrived) = (busy_time()?, rig.far.statistic("e0", "rx_packets")?);
     let nanoseconds: f64 = rig.near.run(&line)?.trim().parse().context("the generator's time")?;

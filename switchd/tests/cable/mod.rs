@@ -1,0 +1,93 @@
+//! What comes out of a device and goes into it, offload header and all: TAPs whose descriptor the test
+//! holds, as QEMU holds a guest's, and packet sockets.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::os::fd::RawFd;
+
+use frame::{Frame, Offload};
+use ports::batch::MAX_BATCH;
+use ports::raw::RawOptions;
+use ports::tap::{TapHandle, TapOptions};
+use ports::{Batch, RxQueue, SendError, TxQueue};
+use rustix::io::Errno;
+use testbed::{Namespace, wait_until};
+
+use crate::lan::SOON;
+
+/// One frame as it was read: its bytes, outer tag in line, and the offload header that is true of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Read {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) offload: Offload,
+}
+
+/// A device that is read and written by the test.
+pub(crate) struct Cable {
+    rx: Box<dyn RxQueue>,
+    tx: Box<dyn TxQueue>,
+    handle: Option<TapHandle>,
+    batch: Batch,
+}
+
+impl Cable {
+    /// Makes the TAP `device` in a namespace, up, without addresses, and holds its descriptor.
+    pub(crate) fn tap(namespace: &Namespace, device: &str, offload: bool) -> Self {
+        let options = TapOptions { device: device.to_owned(), offload, persist: false, owner: None };
+        let port = namespace.enter(|| ports::tap::open(&options)).unwrap().unwrap();
+        namespace.run(&format!("sysctl -q -w net.ipv6.conf.{device}.disable_ipv6=1")).unwrap();
+        namespace.ip(&format!("link set {device} up")).unwrap();
+        let handle = Some(port.handle);
+        Self { rx: Box::new(port.rx), tx: Box::new(port.tx), handle, batch: Batch::new() }
+    }
+
+    /// A packet socket on a device that exists.
+    pub(crate) fn raw(namespace: &Namespace, device: &str) -> Self {
+        let options =
+            RawOptions { device: device.to_owned(), offload: true, mark: None, short_header: false };
+        let port = namespace.enter(|| ports::raw::open(&options)).unwrap().unwrap();
+        Self { rx: Box::new(port.rx), tx: Box::new(port.tx), handle: None, batch: Batch::new() }
+    }
+
+    /// Writes offload header and frame as they are, right or wrong; the errno if the kernel refuses them.
+    pub(crate) fn write_bytes(&self, bytes: &[u8]) -> Result<(), i32> {
+        let handle = self.handle.as_ref().expect("only a TAP is written as it is");
+        rustix::io::write(handle, bytes).map(drop).map_err(Errno::raw_os_error)
+    }
+
+    /// The descriptor, to poll.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.rx.fd()
+    }
+
+    /// Writes a frame with this offload header.
+    pub(crate) fn write(&mut self, bytes: &[u8], offload: Offload) -> Result<(), SendError> {
+        self.tx.send(&Frame::parse(bytes, 0, None, offload).unwrap())
+    }
+
+    /// What has arrived and was not read yet.
+    pub(crate) fn read(&mut self) -> Vec<Read> {
+        self.batch.clear();
+        self.rx.receive(&mut self.batch, MAX_BATCH);
+        let frames = (0..self.batch.len()).map(|index| {
+            let frame = self.batch.frame(index).unwrap();
+            Read { bytes: frame.to_vec(), offload: frame.pieces().offload }
+        });
+        frames.collect()
+    }
+
+    /// Reads until `count` frames for which `wanted` holds are there; others are passed over.
+    pub(crate) fn read_until(
+        &mut self,
+        count: usize,
+        what: &str,
+        wanted: impl Fn(&Read) -> bool,
+    ) -> Vec<Read> {
+        let mut found = Vec::new();
+        let waited = wait_until(SOON, what, || {
+            found.extend(self.read().into_iter().filter(&wanted));
+            found.len() >= count
+        });
+        waited.unwrap_or_else(|error| panic!("{error:#}: {} of {count} frames", found.len()));
+        found
+    }
+}

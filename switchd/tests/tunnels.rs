@@ -1,0 +1,168 @@
+//! Tunnels through the switch. The kernel reports a tunnel's 64 KiB segment as the inner TCP or UDP, which
+//! no device can cut: we do, and every layer has to be right.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod cable;
+mod lan;
+#[path = "../../crates/frame/tests/packets/mod.rs"]
+mod packets;
+mod yardstick;
+
+use cable::Cable;
+use lan::{Lan, PAIRS, PLAIN_RAW, Plan, Port};
+use packets::{Outer, Packet, Transport};
+use testbed::checksum::{self, Verdict};
+use testbed::link::add_address;
+use testbed::{Namespace, Switchd, tcp_transfer};
+use yardstick::Yardstick;
+
+const FEW_BYTES: u64 = 1_000_000;
+
+const VXLAN_PORT: [u8; 2] = 4789_u16.to_be_bytes();
+
+const INNER: [&str; 2] = ["198.19.0.", "2001:db8:1::"];
+
+/// Which IP carries the tunnel: the addresses before the host's number, and what to ask of the device.
+#[derive(Clone, Copy, Debug)]
+struct Underlay {
+    net: &'static str,
+    options: &'static str,
+    /// Bytes of outer headers, from the outer to the inner Ethernet header.
+    overhead: usize,
+}
+
+const IPV4: Underlay = Underlay { net: "198.18.0.", options: "udpcsum", overhead: 50 };
+const IPV4_WITHOUT_CHECKSUM: Underlay = Underlay { options: "noudpcsum", ..IPV4 };
+const IPV6: Underlay = Underlay { net: "2001:db8::", options: "", overhead: 70 };
+
+fn add_tunnels(lan: &Lan, underlay: Underlay) {
+    let Underlay { net, options, .. } = underlay;
+    for (number, other) in [(1, 2), (2, 1)] {
+        let host = lan.host(number);
+        let ends = format!("local {net}{number} remote {net}{other}");
+        host.ip(&format!("link add vx0 type vxlan id 42 {ends} dstport 4789 dev eth0 {options}")).unwrap();
+        add_address(host, "vx0", &format!("198.19.0.{number}/24")).unwrap();
+        add_address(host, "vx0", &format!("2001:db8:1::{number}/64")).unwrap();
+        host.ip("link set vx0 up").unwrap();
+    }
+}
+
+/// Outer and inner frames are both right, and the inner ones finished where the port takes nothing else.
+fn check_frames(lan: &Lan, receiver: Port, underlay: Underlay, address: &str) {
+    let capture = lan::capture(lan.host(2), 1600);
+    assert!(tcp_transfer(lan.host(1), lan.host(2), address, FEW_BYTES).unwrap().intact);
+    let frames = capture.stop().unwrap();
+    let bytes: usize = frames.iter().map(|frame| frame.bytes.len()).sum();
+    assert!(bytes as u64 > FEW_BYTES, "{bytes} bytes in {} frames", frames.len());
+    for frame in &frames {
+        let mut layers = vec![&frame.bytes[..]];
+        // The UDP port stands 14 bytes before the inner frame.
+        if frame.bytes.get(underlay.overhead - 14..).is_some_and(|rest| rest.starts_with(&VXLAN_PORT)) {
+            layers.push(&frame.bytes[underlay.overhead..]);
+        }
+        assert!(frame.bytes.len() <= 1514, "a tunnel's frame of {} bytes was not cut", frame.bytes.len());
+        // The sum of an outer UDP header is over the inner frame as it will be once it is finished.
+        let inner_first = layers.iter().rev();
+        for layer in inner_first {
+            let verdict = checksum::check(layer);
+            let right = !matches!(verdict, Verdict::Wrong(_));
+            assert!(right, "{receiver}: {verdict:?} in a layer of {} bytes", layer.len());
+            if verdict == Verdict::Unfinished {
+                assert!(receiver.offload, "{receiver}: a frame of {} bytes is not finished", layer.len());
+                break;
+            }
+        }
+    }
+}
+
+fn vxlan(underlay: Underlay, pairs: &[[Port; 2]]) {
+    // Whatever the ports take, a tunnel's segments are cut at the switch.
+    let yardstick = Yardstick::new(&Plan::of(&[PLAIN_RAW; 2]), |lan| add_tunnels(lan, underlay));
+    for ports in pairs {
+        let lan = Lan::build(&Plan::of(ports));
+        add_tunnels(&lan, underlay);
+        for net in INNER {
+            check_frames(&lan, ports[1], underlay, &format!("{net}2"));
+        }
+        yardstick.check(&format!("VXLAN over {}", underlay.net), &lan, ports, INNER);
+    }
+}
+
+#[test]
+fn tcp_through_vxlan_over_ipv4() {
+    vxlan(IPV4, &PAIRS);
+}
+
+#[test]
+fn tcp_through_vxlan_over_ipv4_without_udp_checksums() {
+    vxlan(IPV4_WITHOUT_CHECKSUM, &PAIRS[1..2]);
+}
+
+#[test]
+fn tcp_through_vxlan_over_ipv6() {
+    vxlan(IPV6, &PAIRS[..3]);
+}
+
+/// Every kind of tunnel with TCP, over both IPs, and UDP in some.
+fn tunnels() -> Vec<Packet> {
+    let v4 = |id| Outer::Ipv4 { id, options: 0 };
+    let v6 = || Outer::Ipv6 { extensions: vec![] };
+    let gre = |checksum, sequence| Outer::Gre { checksum, key: true, sequence, ethernet: false };
+    let geneve = |checksum| Outer::Geneve { options: 3, checksum, ethernet: true };
+    let gretap = Outer::Gre { checksum: false, key: false, sequence: None, ethernet: true };
+    let carriers = [
+        vec![gre(false, None)],
+        vec![gre(true, Some(7))],
+        vec![gretap],
+        vec![geneve(false)],
+        vec![geneve(true)],
+        vec![geneve(true), Outer::Vlan(9)],
+        vec![Outer::Vxlan { port: 4789, checksum: true }],
+        vec![], // IP directly in IP
+    ];
+    let mut tunnels = Vec::new();
+    for carrier in &carriers {
+        for (outer, inner) in [(v4(1), v4(2)), (v4(3), v6()), (v6(), v4(0xfffe)), (v6(), v6())] {
+            let outers = [vec![outer], carrier.clone(), vec![inner]].concat();
+            let tcp = Transport::Tcp { sequence: 0xffff_f000, flags: 0x98, options: 3 };
+            tunnels.push(Packet { outers: outers.clone(), transport: tcp });
+            tunnels.push(Packet { outers, transport: Transport::Udp });
+        }
+    }
+    tunnels
+}
+
+/// Two guests on raw ports, the second one with offloads on its port or not.
+fn carry_to(offload: bool) {
+    let switch = Namespace::new("switch").unwrap();
+    let mut guest = Cable::tap(&switch, "g1", true);
+    let mut other = Cable::tap(&switch, "g2", true);
+    let _switchd = Switchd::start(
+        &switch,
+        &format!("[ports.g1]\ntype = \"raw\"\n[ports.g2]\ntype = \"raw\"\noffload = {offload}\n"),
+    )
+    .unwrap();
+    let payload: Vec<u8> = (0..40_000_u32).map(|at| (at * 7 + at / 256) as u8).collect();
+    for packet in tunnels() {
+        let (bytes, header) = packet.whole(&payload, 1300, 0x1234);
+        guest.write(&bytes, header).unwrap();
+        let wanted = packet.segments(&payload, 1300);
+        let arrived = other.read_until(wanted.len(), &format!("{packet:?}"), |_| true);
+        for (number, (wanted, arrived)) in wanted.iter().zip(&arrived).enumerate() {
+            let at = wanted.iter().zip(&arrived.bytes).position(|(a, b)| a != b);
+            assert!(arrived.offload.is_plain(), "{packet:?}: segment {number} is not finished");
+            assert!(*wanted == arrived.bytes, "{packet:?}: segment {number} differs at {at:?}");
+        }
+        assert_eq!(arrived.len(), wanted.len(), "{packet:?}");
+    }
+}
+
+#[test]
+fn gre_geneve_and_ip_in_ip_are_cut_into_right_segments() {
+    carry_to(true);
+}
+
+#[test]
+fn gre_geneve_and_ip_in_ip_are_cut_into_right_segments_without_offloads() {
+    carry_to(false);
+}

@@ -1,0 +1,71 @@
+//! Speed compared with Linux Bridge, in the same run and with the same hosts. None may be slower than a
+//! tenth of it.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use testbed::tcp_transfer;
+
+use crate::lan::{Lan, Plan, Port};
+
+/// Each transfer's.
+pub(crate) const BYTES: u64 = 100_000_000;
+
+/// On a busy machine a transfer may be slow once; a port that is slow is slow again.
+const ATTEMPTS: usize = 3;
+
+/// Hosts 1 and 2 on Linux Bridge.
+///
+/// What crosses the switch in one piece of 64 KiB is compared with what crosses Linux Bridge so; what has
+/// to be cut at the switch, with hosts that cut it themselves (a plan of ports without offload). To carry
+/// frames of 1500 bytes takes the kernel itself ten times as long as one of 64 KiB, whoever forwards.
+pub(crate) struct Yardstick<T> {
+    lan: Lan,
+    /// What was measured last, by address.
+    rates: RefCell<HashMap<String, f64>>,
+    _prepared: T,
+}
+
+impl<T> Yardstick<T> {
+    /// `prepare` makes of the hosts what the transfers need.
+    pub(crate) fn new(plan: &Plan<'_>, prepare: impl Fn(&Lan) -> T) -> Self {
+        let lan = Lan::build_kernel_bridge(plan);
+        let prepared = prepare(&lan);
+        Self { lan, rates: RefCell::default(), _prepared: prepared }
+    }
+
+    /// Sends 100 MB both ways, to the addresses that begin with each of `nets` and end with the host's
+    /// number: intact, and not slower than a tenth of Linux Bridge.
+    pub(crate) fn check(&self, what: &str, lan: &Lan, ports: &[Port], nets: [&str; 2]) {
+        for (net, (from, to)) in nets.iter().flat_map(|net| [(net, (1, 2)), (net, (2, 1))]) {
+            let what = format!("{what}: {} and {}, to {net}{to}", ports[0], ports[1]);
+            let mut measured = Vec::new();
+            while !measured.last().is_some_and(|(ours, linux)| ours * 10.0 >= *linux) {
+                assert!(measured.len() < ATTEMPTS, "{what} (ours and Linux Bridge's, b/s): {measured:.0?}");
+                let again = !measured.is_empty();
+                measured.push((rate(lan, from, to, net), self.rate(from, to, net, again)));
+            }
+            let (ours, linux) = measured[measured.len() - 1];
+            println!("{what}: {:.2} Gb/s, Linux Bridge {:.2}", ours * 1e-9, linux * 1e-9);
+        }
+    }
+
+    /// Measured once for all that is compared with it, or `again` where that was slow.
+    fn rate(&self, from: usize, to: usize, net: &str, again: bool) -> f64 {
+        let address = format!("{net}{to}");
+        let known = self.rates.borrow().get(&address).copied().filter(|_| !again);
+        known.unwrap_or_else(|| {
+            let rate = rate(&self.lan, from, to, net);
+            self.rates.borrow_mut().insert(address, rate);
+            rate
+        })
+    }
+}
+
+/// Bits per second of an intact transfer.
+fn rate(lan: &Lan, from: usize, to: usize, net: &str) -> f64 {
+    let transfer = tcp_transfer(lan.host(from), lan.host(to), &format!("{net}{to}"), BYTES).unwrap();
+    assert!(transfer.intact && transfer.bytes == BYTES, "{transfer:?}");
+    transfer.bytes_per_second() * 8.0
+}
