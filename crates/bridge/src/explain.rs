@@ -12,7 +12,6 @@ use crate::port::PortId;
 use crate::reason::DropReason;
 use crate::rules::flood::{Class, Refusal, refusal};
 use crate::rules::reserved;
-use crate::rules::unicast::Known;
 
 /// What a frame is by its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,8 +119,8 @@ impl Bridge {
             _ => (id, Verdict::Gets),
         };
         match decided.targets {
-            Targets::Known(Known::One(port)) => vec![gets(port)],
-            Targets::Known(Known::AndHost(port, host)) => vec![gets(port), gets(host)],
+            Targets::One(port) => vec![gets(port)],
+            Targets::AndHost(port, host) => vec![gets(port), gets(host)],
             Targets::Flood(class, origin, except) => {
                 let verdict = |(id, port)| match refusal(port, class, origin) {
                     _ if Some(id) == except => (id, Verdict::Refuses(Refusal::CameFromHere)),

@@ -187,19 +187,15 @@ impl Fdb {
         self.blackholes > 0
     }
 
-    /// Notes that a frame from `key` came in on `port`, which holds at most `limit` stations.
+    /// Notes that a frame from `key` came in on `port`, if its entry says that already; if it does not,
+    /// [`Fdb::learn`] is to be asked.
     #[inline]
-    pub(crate) fn learn(&mut self, Key(key): Key, port: PortId, limit: Option<u32>) -> Lesson {
-        if self.ageing == Span::ZERO {
-            return Lesson::Off;
-        }
+    pub(crate) fn refresh(&mut self, Key(key): Key, port: PortId) -> bool {
         let tick = self.tick;
         let hash = self.hash(key);
-        let Some(slot) = self.table.find_mut(hash, |slot| slot.key == key) else {
-            return self.insert(Slot { key, node: 0, port: port.0, tick }, limit);
-        };
-        if slot.port != port.0 || slot.node >= UNTOUCHED {
-            return self.heard_elsewhere(key, port, limit);
+        let Some(slot) = self.table.find_mut(hash, |slot| slot.key == key) else { return false };
+        if slot.port != port.0 || slot.node >= UNTOUCHED || self.ageing == Span::ZERO {
+            return false;
         }
         if slot.tick != tick {
             slot.tick = tick;
@@ -207,7 +203,18 @@ impl Fdb {
                 self.lru.refresh(port, port, node, self.now);
             }
         }
-        Lesson::Known
+        true
+    }
+
+    /// The same where [`Fdb::refresh`] said no; the port holds at most `limit` stations.
+    pub(crate) fn learn(&mut self, Key(key): Key, port: PortId, limit: Option<u32>) -> Lesson {
+        if self.ageing == Span::ZERO {
+            return Lesson::Off;
+        }
+        if self.table.find(self.hash(key), |slot| slot.key == key).is_some() {
+            return self.heard_elsewhere(key, port, limit);
+        }
+        self.insert(Slot { key, node: 0, port: port.0, tick: self.tick }, limit)
     }
 
     /// Notes that a station which nobody vouches for spoke on a locked port (`mab`): a locked entry.
@@ -216,7 +223,10 @@ impl Fdb {
         if self.find(key).is_none() && self.take(key).is_some() {
             self.counters.aged += 1;
         }
-        if self.ageing == Span::ZERO || self.table.find(self.hash(key), |slot| slot.key == key).is_some() {
+        if self.refresh(Key(key), port) {
+            return Lesson::Known;
+        }
+        if self.ageing == Span::ZERO || self.find(key).is_some() {
             return self.learn(Key(key), port, limit);
         }
         self.insert(Slot { key, node: LOCKED, port: port.0, tick: self.tick }, limit)

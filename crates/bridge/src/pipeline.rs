@@ -20,7 +20,7 @@ use crate::reason::DropReason;
 use crate::rules::flood::{Class, Origin};
 use crate::rules::locked::{self, Gate};
 use crate::rules::reserved;
-use crate::rules::unicast::{self, Known};
+use crate::rules::unicast;
 
 /// From how many entries on [`Bridge::look_ahead`] looks: at 10,000 no gain could be measured.
 const OUT_OF_CACHE: usize = 16_384;
@@ -77,7 +77,10 @@ pub(crate) struct Decided<'f> {
 }
 
 pub(crate) enum Targets {
-    Known(Known),
+    /// One port.
+    One(PortId),
+    /// A port, and the promiscuous host.
+    AndHost(PortId, PortId),
     /// The ports of this flood but one.
     Flood(Class, Origin, Option<PortId>),
 }
@@ -156,10 +159,28 @@ impl Bridge {
             return Err(DropReason::SourceZero);
         }
         let port = self.ports.get(ingress).ok_or(DropReason::IngressDown)?;
+        let (teaches, end) =
+            if port.plain && !reserved::is_reserved(destination) && !self.fdb.has_blackholes() {
+                (Teaches::Station, None)
+            } else {
+                self.judge(port, ingress, destination, source)?
+            };
+        Ok(Admitted { frame, ingress, destination, source, teaches, end })
+    }
+
+    /// What a frame may teach and whether it ends there, by all rules.
+    #[inline(never)]
+    fn judge(
+        &self,
+        port: &Port,
+        ingress: PortId,
+        destination: u64,
+        source: u64,
+    ) -> Result<(Teaches, Option<DropReason>), DropReason> {
         let teaches = if port.settings.learning { Teaches::Station } else { Teaches::Nothing };
-        let mut admitted = Admitted { frame, ingress, destination, source, teaches, end: None };
-        if reserved::is_reserved(destination) && self.stays_here(port, &mut admitted) {
-            return Ok(admitted);
+        if reserved::is_reserved(destination) && self.stays_here(port, destination) {
+            let teaches = if self.teaches_here(port, destination) { teaches } else { Teaches::Nothing };
+            return Ok((teaches, Some(DropReason::ReservedAddress)));
         }
         if !port.learns {
             return Err(if port.up { DropReason::IngressBlocked } else { DropReason::IngressDown });
@@ -168,48 +189,45 @@ impl Bridge {
             return Err(DropReason::BlackholeSource);
         }
         if port.settings.locked {
-            self.pass_gate(port, &mut admitted);
+            match locked::judge(&self.fdb, &port.settings, ingress, Key::new(FID, source)) {
+                Gate::Open => {}
+                Gate::Shut => return Err(DropReason::Locked),
+                Gate::Noted => return Ok((Teaches::Locked, Some(DropReason::Locked))),
+            }
         }
-        if !port.forwards {
-            admitted.end.get_or_insert(DropReason::IngressLearning);
-        }
-        Ok(admitted)
+        Ok((teaches, (!port.forwards).then_some(DropReason::IngressLearning)))
     }
 
     /// Whether a frame to a reserved address ends here. What the host itself sends passes, as from br0.
-    #[cold]
-    fn stays_here(&self, port: &Port, admitted: &mut Admitted<'_>) -> bool {
+    fn stays_here(&self, port: &Port, destination: u64) -> bool {
         let (own, all) = (port.settings.group_fwd_mask, self.settings.group_fwd_mask);
-        if port.settings.host || reserved::is_forwarded(admitted.destination, own, all) {
-            return false;
-        }
-        admitted.end = Some(DropReason::ReservedAddress);
-        if !port.learns || !reserved::may_teach(admitted.destination, self.settings.no_linklocal_learn) {
-            admitted.teaches = Teaches::Nothing;
-        }
-        true
+        !port.settings.host && !reserved::is_forwarded(destination, own, all)
     }
 
-    #[cold]
+    /// Whether one that ends here teaches.
+    fn teaches_here(&self, port: &Port, destination: u64) -> bool {
+        port.learns && reserved::may_teach(destination, self.settings.no_linklocal_learn)
+    }
+
     fn is_blackhole(&self, source: u64) -> bool {
         self.fdb.lookup(Key::new(FID, source)).is_some_and(|found| found.way == Way::Nowhere)
-    }
-
-    #[cold]
-    fn pass_gate(&self, port: &Port, admitted: &mut Admitted<'_>) {
-        let source = Key::new(FID, admitted.source);
-        admitted.teaches = match locked::judge(&self.fdb, &port.settings, admitted.ingress, source) {
-            Gate::Open => return,
-            Gate::Shut => Teaches::Nothing,
-            Gate::Noted => Teaches::Locked,
-        };
-        admitted.end = Some(DropReason::Locked);
     }
 
     /// The source is behind the ingress port.
     #[inline]
     pub(crate) fn learn<'f>(&mut self, admitted: Admitted<'f>, out: &mut Deliveries) -> Taught<'f> {
         let &Admitted { ingress, source, teaches, .. } = &admitted;
+        let lesson = if teaches == Teaches::Station && self.fdb.refresh(Key::new(FID, source), ingress) {
+            Lesson::Known
+        } else {
+            self.learn_anew(teaches, ingress, source, out)
+        };
+        Taught { admitted, lesson }
+    }
+
+    /// The slow half of learning: all but a station that is known here.
+    #[cold]
+    fn learn_anew(&mut self, teaches: Teaches, ingress: PortId, source: u64, out: &mut Deliveries) -> Lesson {
         let limit = self.ports.get(ingress).and_then(|port| port.settings.max_macs);
         let key = Key::new(FID, source);
         let lesson = match teaches {
@@ -217,14 +235,11 @@ impl Bridge {
             Teaches::Locked => self.fdb.learn_locked(key, ingress, limit),
             Teaches::Nothing => Lesson::NotAsked,
         };
-        if !matches!(lesson, Lesson::Known | Lesson::NotAsked) {
-            self.note(lesson, ingress, source, out);
-        }
-        Taught { admitted, lesson }
+        self.note(lesson, ingress, source, out);
+        lesson
     }
 
     /// Counts and tells what is remarkable.
-    #[cold]
     fn note(&mut self, lesson: Lesson, ingress: PortId, source: u64, out: &mut Deliveries) {
         let mac = MacAddr::from_u64(source);
         let Some(port) = self.ports.get_mut(ingress) else { return };
@@ -261,7 +276,7 @@ impl Bridge {
         let class = if destination & GROUP != 0 {
             if destination == BROADCAST { Class::Broadcast } else { Class::Multicast }
         } else if let Some(found) = self.fdb.lookup(Key::new(FID, destination)) {
-            let targets = Targets::Known(unicast::targets(&self.ports, ingress, port, found)?);
+            let targets = unicast::targets(&self.ports, ingress, port, found)?;
             return Ok(Decided { frame, targets });
         } else {
             Class::Unknown
@@ -279,8 +294,8 @@ impl Bridge {
         // What an egress MTU judges: a frame that is to be cut goes by its longest segment.
         let len = segment_len(decided.frame);
         match decided.targets {
-            Targets::Known(Known::One(port)) => self.copy(port, len, index, out),
-            Targets::Known(Known::AndHost(port, host)) => {
+            Targets::One(port) => self.copy(port, len, index, out),
+            Targets::AndHost(port, host) => {
                 self.copy(port, len, index, out);
                 self.copy(host, len, index, out);
             }

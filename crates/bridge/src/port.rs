@@ -36,6 +36,10 @@ pub(crate) struct Port {
     pub(crate) learns: bool,
     /// Up, and forwarding.
     pub(crate) forwards: bool,
+    /// No rule has anything to say of a frame from here.
+    pub(crate) plain: bool,
+    /// Nor of one to here, but that it is not to go back.
+    pub(crate) open: bool,
     /// What its floods are.
     pub(crate) origin: Origin,
     /// Longest frame that it takes, outer tag not counted; `usize::MAX` without a check.
@@ -53,6 +57,8 @@ impl Port {
             up: false,
             learns: false,
             forwards: false,
+            plain: false,
+            open: false,
             origin: Origin::Port,
             max_len: usize::MAX,
             local: None,
@@ -67,6 +73,8 @@ impl Port {
         self.up = self.link && settings.enabled;
         self.learns = self.up && settings.state.learns();
         self.forwards = self.up && settings.state == crate::PortState::Forwarding;
+        self.plain = self.forwards && settings.learning && !settings.locked;
+        self.open = self.forwards && !settings.isolated;
         self.origin = match settings {
             PortSettings { host: true, .. } => Origin::Host,
             PortSettings { isolated: true, .. } => Origin::Isolated,

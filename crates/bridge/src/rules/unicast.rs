@@ -2,16 +2,9 @@
 //! `net/bridge/br_forward.c`).
 
 use crate::fdb::{Found, Way};
+use crate::pipeline::Targets;
 use crate::port::{Port, PortId, Ports};
 use crate::reason::DropReason;
-
-/// Who gets a frame to a known station.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Known {
-    One(PortId),
-    /// A port, and the promiscuous host.
-    AndHost(PortId, PortId),
-}
 
 /// Who gets a frame from `ingress` to what a lookup has found.
 #[inline]
@@ -20,22 +13,31 @@ pub(crate) fn targets(
     ingress: PortId,
     from: &Port,
     found: Found,
-) -> Result<Known, DropReason> {
+) -> Result<Targets, DropReason> {
+    let plain = found.way == Way::Port && found.port != ingress && ports.promiscuous_host().is_none();
+    if plain && ports.get(found.port).is_some_and(|port| port.open) {
+        return Ok(Targets::One(found.port));
+    }
+    by_rules(ports, ingress, from, found)
+}
+
+/// The same where a rule may have something to say.
+#[inline(never)]
+fn by_rules(ports: &Ports, ingress: PortId, from: &Port, found: Found) -> Result<Targets, DropReason> {
     if found.way != Way::Port {
-        return special(ports, ingress, from, found).map(Known::One);
+        return special(ports, ingress, from, found).map(Targets::One);
     }
     let target = deliver(ports, ingress, from, found.port);
     match ports.promiscuous_host() {
         Some(host) if host != ingress && !from.settings.host => match target {
-            Ok(port) if port != host => Ok(Known::AndHost(port, host)),
-            _ => Ok(Known::One(host)),
+            Ok(port) if port != host => Ok(Targets::AndHost(port, host)),
+            _ => Ok(Targets::One(host)),
         },
-        _ => target.map(Known::One),
+        _ => target.map(Targets::One),
     }
 }
 
 /// Entries that are not simply behind a port.
-#[cold]
 fn special(ports: &Ports, ingress: PortId, from: &Port, found: Found) -> Result<PortId, DropReason> {
     match found.way {
         Way::Nowhere => Err(DropReason::BlackholeDestination),
@@ -51,7 +53,6 @@ fn special(ports: &Ports, ingress: PortId, from: &Port, found: Found) -> Result<
 }
 
 /// The port, or the one that stands in for it; or why neither takes the frame.
-#[inline]
 fn deliver(ports: &Ports, ingress: PortId, from: &Port, to: PortId) -> Result<PortId, DropReason> {
     let mut to = to;
     let mut port = ports.get(to).ok_or(DropReason::EgressDown)?;
