@@ -113,7 +113,7 @@ impl Attachment {
 
 #[cfg(test)]
 mod tests {
-    use config::RawConfig;
+    use config::{PortRules, RawConfig};
 
     use super::*;
 
@@ -122,6 +122,7 @@ mod tests {
             name: "uplink".into(),
             device: "eth7".into(),
             kind: PortKind::Raw(RawConfig { exclusive: None, offload: true }),
+            rules: PortRules::default(),
         };
         Attachment { held, ..Attachment::new(PortId(1), config) }
     }

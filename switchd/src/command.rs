@@ -30,6 +30,8 @@ pub(crate) enum Event {
     Gone { port: PortId, nth: u32 },
     /// The kernel refuses frames that are sent on the port, with this errno. Told once.
     Refused(PortId, i32),
+    /// Something remarkable about a station, and how many such events were left out before it.
+    Station { event: bridge::Event, left_out: u64 },
     /// The forwarding loop has returned.
     Ended,
 }

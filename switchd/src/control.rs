@@ -154,10 +154,30 @@ impl Control {
                         "the kernel refuses a frame sent here: {errno}; counted as tx_refused"
                     );
                 }
+                Event::Station { event, left_out } => self.tell_station(event, left_out),
                 Event::Ended => anyhow::bail!("the forwarding thread has ended"),
             }
         }
         Ok(true)
+    }
+
+    fn tell_station(&self, event: bridge::Event, left_out: u64) {
+        let name = |id| {
+            let port = self.attachments.iter().find(|attachment| attachment.id == id);
+            port.map_or("", |attachment| attachment.config.name.as_str())
+        };
+        match event {
+            bridge::Event::MacMoved { mac, from, to } => {
+                let (from, to) = (name(from), name(to));
+                info!(%mac, from, to, left_out, "a station spoke on another port than before");
+            }
+            bridge::Event::OwnSource { mac, port } => warn!(
+                %mac,
+                port = name(port),
+                left_out,
+                "a frame came in with an address of this bridge as its source: a loop, or somebody uses that address"
+            ),
+        }
     }
 
     fn react(&mut self, index: usize, event: &LinkEvent) {

@@ -3,18 +3,17 @@
 use std::thread;
 
 use anyhow::{Context, bail};
-use bridge::{Bridge, BridgeSettings, PortSettings, Span};
-use config::{Config, PortKind};
+use config::Config;
 use crossbeam_channel::bounded;
 use tracing::{error, info};
 
-use crate::attachment::Attachment;
+use crate::assembly::assemble;
 use crate::clock::Clock;
 use crate::command::{Command, Event};
 use crate::control::{Control, Listener, ToWorker};
 use crate::open::{Opened, Opener};
 use crate::run_dir::RunDir;
-use crate::worker::{Channels, Worker};
+use crate::worker::{self, Channels, Worker};
 
 /// Commands that wait for the worker at most; it takes all between two turns.
 const COMMANDS: usize = 256;
@@ -31,7 +30,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let (bridge, attachments) = assemble(config)?;
 
     let (commands, from_control) = bounded(COMMANDS);
-    let (events, from_worker) = bounded(2 * bridge::MAX_PORTS + 1);
+    let (events, from_worker) = bounded(2 * bridge::MAX_PORTS + 1 + worker::NEWS);
     let channels =
         Channels { commands: from_control, events: events.clone(), wake_control: wake_control.clone() };
     let (worker, waker) = Worker::new(bridge, attachments.len(), channels).context("can't set up polling")?;
@@ -63,24 +62,6 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         Err(_) => bail!("the forwarding thread panicked"),
     }
     ended
-}
-
-/// A bridge with all ports of the configuration, none of them with a device.
-fn assemble(config: &Config) -> anyhow::Result<(Bridge, Vec<Attachment>)> {
-    let ageing_time = Span(config.bridge.ageing_time.as_millis() as u64);
-    let mut bridge = Bridge::new(BridgeSettings { ageing_time, fdb_max: config.bridge.fdb_max });
-    let mut attachments = Vec::with_capacity(config.ports.len());
-    for port in &config.ports {
-        let host = matches!(&port.kind, PortKind::Tap(tap) if tap.host);
-        let id = bridge.add_port(PortSettings { host }).context("too many ports")?;
-        attachments.push(Attachment::new(id, port.clone()));
-    }
-    for entry in &config.fdb {
-        if let Some(port) = attachments.iter().find(|attachment| attachment.config.name == entry.port) {
-            bridge.add_static(entry.mac, port.id).with_context(|| format!("static entry {}", entry.mac))?;
-        }
-    }
-    Ok((bridge, attachments))
 }
 
 /// Opens every device that is there. If one is refused all are let go again, and every reason is told.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod assembly;
 mod attachment;
 mod clock;
 mod command;
@@ -10,6 +11,7 @@ mod configuration;
 mod control;
 mod daemon;
 mod logging;
+mod news;
 mod open;
 mod ready;
 mod run_dir;

@@ -1,7 +1,7 @@
 //! The summary that SIGUSR1 asks for: one line a port, one for each reason for which it dropped frames,
 //! one for the FDB, and its entries if they are few.
 
-use bridge::{DropReason, EntryKind, PortCounters};
+use bridge::{DropReason, PortCounters};
 use ports::device;
 use tracing::info;
 
@@ -32,9 +32,9 @@ pub(crate) fn log(attachments: &[Attachment], report: &Report) {
         return;
     }
     for entry in &report.fdb {
-        let port = attachments.iter().find(|attachment| attachment.id == entry.port);
+        let port = attachments.iter().find(|attachment| Some(attachment.id) == entry.port);
         let port = port.map_or("", |attachment| attachment.config.name.as_str());
-        info!(mac = %entry.mac, port, entry = kind(entry.kind), "fdb entry");
+        info!(mac = %entry.mac, port, entry = entry.kind.name(), "fdb entry");
     }
 }
 
@@ -62,6 +62,8 @@ fn log_port(attachment: &Attachment, counters: &PortCounters, socket_lost: u64) 
         tx_segments = counters.tx_segments,
         moved = counters.moved,
         own_source = counters.own_source,
+        limited = counters.limited,
+        damped = counters.damped,
         dropped = drops(counters),
         device_tx_dropped = device.map(|device| device.tx_dropped),
         socket_lost,
@@ -86,12 +88,4 @@ fn drops(counters: &PortCounters) -> String {
     let counted: Vec<_> =
         dropped(counters).map(|reason| format!("{}={}", reason.name(), counters.dropped(reason))).collect();
     if counted.is_empty() { "none".to_owned() } else { counted.join(",") }
-}
-
-fn kind(kind: EntryKind) -> &'static str {
-    match kind {
-        EntryKind::Dynamic => "dynamic",
-        EntryKind::Static => "static",
-        EntryKind::Local => "local",
-    }
 }

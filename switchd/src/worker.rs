@@ -16,10 +16,14 @@ use ports::{Batch, Drained, RxQueue, SendError, TxQueue};
 
 use crate::clock::Clock;
 use crate::command::{Command, Event, Report};
+use crate::news::News;
 use crate::ready::ReadyList;
 use crate::transmit::{Loss, hand_over};
 
 const WAKER: Token = Token(usize::MAX);
+
+/// News of stations that may wait for control; the channel has room for the other events beside them.
+pub(crate) const NEWS: usize = 32;
 
 /// Ageing under load runs this often; when idle, at the moment when an entry expires.
 const TICK: Span = Span(250);
@@ -50,6 +54,15 @@ impl Channels {
             let _ = self.wake_control.wake();
         }
     }
+
+    /// Tells what happened to a station, if control keeps up; never in the place of another event.
+    fn tell_news(&self, event: bridge::Event, left_out: u64) -> bool {
+        let room = self.events.len() < NEWS;
+        if room {
+            self.tell(Event::Station { event, left_out });
+        }
+        room
+    }
 }
 
 pub(crate) struct Worker {
@@ -62,6 +75,7 @@ pub(crate) struct Worker {
     deliveries: Deliveries,
     finisher: Finisher,
     channels: Channels,
+    news: News,
     next_tick: Moment,
     stopped: bool,
 }
@@ -83,6 +97,7 @@ impl Worker {
             deliveries: Deliveries::new(MAX_BATCH),
             finisher: Finisher::new(),
             channels,
+            news: News::default(),
             next_tick: Moment(0),
             stopped: false,
         };
@@ -135,6 +150,7 @@ impl Worker {
             let Some(port) = self.ready.take() else { return };
             self.receive(port);
             self.forward(port, now);
+            self.report_news(now);
             self.transmit();
         }
     }
@@ -160,6 +176,13 @@ impl Worker {
             let frame = self.batch.frame(index);
             let wire_len = self.batch.wire_len(index);
             self.bridge.forward(ingress, index as u16, wire_len, &frame, now, &mut self.deliveries);
+        }
+    }
+
+    fn report_news(&mut self, now: Moment) {
+        let (events, more) = (self.deliveries.events(), self.deliveries.events_left_out());
+        if !events.is_empty() {
+            self.news.pass_on(events, more, now, |event, left_out| self.channels.tell_news(event, left_out));
         }
     }
 

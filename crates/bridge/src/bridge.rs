@@ -1,81 +1,22 @@
 //! The bridge as its owner sees it: ports come and go, links change, copies are reported, time passes.
 //! What happens to a frame is in [`crate::pipeline`].
 
-use std::fmt;
-
 use frame::MacAddr;
 
 use crate::counters::PortCounters;
-use crate::fdb::{EntryKind, Fdb, FdbCounters, FdbEntry, Found, Key, MAX_DYNAMIC};
-use crate::moment::{Moment, Span};
-use crate::port::{LocalKind, MAX_PORTS, PortId, PortSettings, Ports, max_len};
+use crate::fdb::{EntryKind, Fdb, FdbCounters, FdbEntry, Key, Way};
+use crate::moment::Moment;
+use crate::port::{LocalKind, PortId, Ports, max_len};
 use crate::reason::{DropReason, Side};
-
-/// Most dynamic entries that [`BridgeSettings::fdb_max`] can ask for.
-pub const MAX_FDB: usize = MAX_DYNAMIC;
+use crate::settings::{BridgeSettings, PortSettings, SettingsRefused};
 
 /// The only filtering database as long as VLANs are not told apart.
 pub(crate) const FID: u16 = 0;
 
-/// Settings of the whole switch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BridgeSettings {
-    /// How long a silent station is remembered. Zero: nothing is learned and everything is flooded, as
-    /// in Linux.
-    pub ageing_time: Span,
-    /// Most dynamic entries, up to [`MAX_FDB`]; memory for all of them is taken at once.
-    pub fdb_max: usize,
-}
-
-impl Default for BridgeSettings {
-    /// 300 s, and 65,536 entries.
-    fn default() -> Self {
-        Self { ageing_time: Span::from_secs(300), fdb_max: 65_536 }
-    }
-}
-
-/// The bridge has [`MAX_PORTS`] ports already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooManyPorts;
-
-impl fmt::Display for TooManyPorts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a bridge has at most {MAX_PORTS} ports: run a second one for the others")
-    }
-}
-
-impl std::error::Error for TooManyPorts {}
-
-/// Why a static entry can't be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StaticRefused {
-    /// A group address, or all zeros.
-    NotAStation(MacAddr),
-    /// The address is the bridge's own.
-    Local(MacAddr),
-    /// There is no such port.
-    NoSuchPort(PortId),
-}
-
-impl fmt::Display for StaticRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAStation(mac) => {
-                write!(f, "{mac} is not the address of a station: name a unicast address")
-            }
-            Self::Local(mac) => {
-                write!(f, "{mac} is the address of one of this bridge's own devices: remove the static entry")
-            }
-            Self::NoSuchPort(port) => write!(f, "the bridge has no port number {}", port.0),
-        }
-    }
-}
-
-impl std::error::Error for StaticRefused {}
-
 /// The state of one switch and all its rules.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Bridge {
+    pub(crate) settings: BridgeSettings,
     pub(crate) ports: Ports,
     pub(crate) fdb: Fdb,
 }
@@ -87,15 +28,39 @@ impl Bridge {
     /// A bridge without ports, with all the memory that its FDB will use.
     #[must_use]
     pub fn new(settings: BridgeSettings) -> Self {
-        Self { ports: Ports::default(), fdb: Fdb::new(settings.fdb_max, settings.ageing_time) }
+        let fdb = Fdb::new(settings.fdb_max, settings.ageing_time, settings.move_damping);
+        Self { settings, ports: Ports::default(), fdb }
     }
 
     /// Adds a port, its link down and without a check of the MTU.
     ///
     /// # Errors
-    /// [`TooManyPorts`].
-    pub fn add_port(&mut self, settings: PortSettings) -> Result<PortId, TooManyPorts> {
-        self.ports.add(settings).ok_or(TooManyPorts)
+    /// A [`SettingsRefused`] says which setting can't be, or that there are too many ports.
+    pub fn add_port(&mut self, settings: PortSettings) -> Result<PortId, SettingsRefused> {
+        self.ports.add(settings)
+    }
+
+    /// Changes the settings of a port; the next frame obeys them. A port that goes down by that loses its
+    /// dynamic entries, as with [`Bridge::set_link`]; one that gives up `mab`, its locked ones.
+    ///
+    /// # Errors
+    /// A [`SettingsRefused`] says which setting can't be; nothing is changed then.
+    pub fn set_port_settings(&mut self, port: PortId, settings: PortSettings) -> Result<(), SettingsRefused> {
+        let had_mab = self.port_settings(port).is_some_and(|before| before.mab);
+        let went_down = self.ports.set(port, settings)?;
+        if had_mab && !settings.mab {
+            self.flush(Some(port), Some(EntryKind::Locked));
+        }
+        if went_down {
+            self.forget_learned(port);
+        }
+        Ok(())
+    }
+
+    /// The settings of a port.
+    #[must_use]
+    pub fn port_settings(&self, port: PortId) -> Option<PortSettings> {
+        self.ports.get(port).map(|port| port.settings)
     }
 
     /// Removes a port, its counters and all its entries, static ones included. Its number will be used
@@ -104,12 +69,20 @@ impl Bridge {
         self.set_local(port, None, LocalKind::Kernel);
         self.fdb.forget(port);
         self.ports.remove(port);
+        self.settle_locals();
     }
 
-    /// Notes that a port's link came up or went down. Down: its dynamic entries go.
+    /// Notes that a port's link came up or went down. Down: its dynamic entries go, unless another port
+    /// stands in for it (`backup_port`).
     pub fn set_link(&mut self, port: PortId, up: bool) {
-        if self.ports.set_link(port, up) && !up {
-            self.fdb.forget_dynamic(port);
+        if self.ports.set_link(port, up) {
+            self.forget_learned(port);
+        }
+    }
+
+    fn forget_learned(&mut self, id: PortId) {
+        if self.ports.get(id).is_some_and(|port| port.settings.backup_port.is_none()) {
+            self.fdb.forget_dynamic(id);
         }
     }
 
@@ -129,53 +102,38 @@ impl Bridge {
         let new = mac.filter(|mac| is_station(*mac)).map(|mac| (mac, kind));
         let old = std::mem::replace(&mut port.local, new);
         if let Some((mac, _)) = old.filter(|(mac, _)| new.is_none_or(|(new, _)| new != *mac)) {
-            self.disown(id, Key::new(FID, mac.to_u64()));
+            let key = Key::new(FID, mac.to_u64());
+            if self.local_owner(key) == Some(id) {
+                self.fdb.remove(key);
+                self.settle_locals();
+            }
         }
         if let Some((mac, kind)) = new {
             let key = Key::new(FID, mac.to_u64());
             if self.local_owner(key).is_none_or(|owner| owner == id) {
-                self.fdb.set_local(key, Found { port: id, kernel: kind == LocalKind::Kernel });
+                self.fdb.set_local(key, id, kind == LocalKind::Kernel);
             }
         }
     }
 
     fn local_owner(&self, key: Key) -> Option<PortId> {
-        let local = self.fdb.kind(key) == Some(EntryKind::Local);
-        self.fdb.lookup(key).filter(|_| local).map(|found| found.port)
+        self.fdb.entry(key).filter(|(_, kind)| *kind == EntryKind::Local).map(|(found, _)| found.port)
     }
 
-    /// Passes a local address on to the next port that has it, or forgets it.
-    fn disown(&mut self, id: PortId, key: Key) {
-        if self.local_owner(key) != Some(id) {
-            return;
-        }
-        let heir = self.ports.iter().find_map(|(heir, port)| {
-            let (mac, kind) = port.local?;
-            (Key::new(FID, mac.to_u64()) == key)
-                .then_some(Found { port: heir, kernel: kind == LocalKind::Kernel })
-        });
-        match heir {
-            Some(heir) => self.fdb.set_local(key, heir),
-            None => self.fdb.remove(key),
+    /// Gives the address of a device that has lost its entry to the first port that has it.
+    pub(crate) fn settle_locals(&mut self) {
+        for (id, port) in self.ports.iter() {
+            let Some((mac, kind)) = port.local else { continue };
+            let key = Key::new(FID, mac.to_u64());
+            if !matches!(self.fdb.entry(key), Some((_, EntryKind::Local))) {
+                self.fdb.set_local(key, id, kind == LocalKind::Kernel);
+            }
         }
     }
 
-    /// Makes a static entry, in place of a learned or static one of that address. It does not age and
-    /// stays when the link goes down; as in Linux, it moves when the station speaks on another port.
-    ///
-    /// # Errors
-    /// A [`StaticRefused`] says what is wrong with it.
-    pub fn add_static(&mut self, mac: MacAddr, port: PortId) -> Result<(), StaticRefused> {
-        if !is_station(mac) {
-            return Err(StaticRefused::NotAStation(mac));
-        }
-        if self.ports.get(port).is_none() {
-            return Err(StaticRefused::NoSuchPort(port));
-        }
-        if !self.fdb.set_static(Key::new(FID, mac.to_u64()), port) {
-            return Err(StaticRefused::Local(mac));
-        }
-        Ok(())
+    /// Whether this is the address of a port's own device.
+    pub(crate) fn is_device(&self, mac: MacAddr) -> bool {
+        self.ports.iter().any(|(_, port)| port.local.is_some_and(|(local, _)| local == mac))
     }
 
     /// Notes that an egress took a copy: `wire_len` bytes, written as `segments` frames.
@@ -224,14 +182,16 @@ impl Bridge {
         self.ports.get(port).map_or(&NOTHING, |port| &port.counters)
     }
 
-    /// On which port a station is, as a frame to it would find out.
+    /// On which port a station is, as a frame at the time of the last frame or [`Bridge::tick`] would find
+    /// out.
     #[inline]
     #[must_use]
     pub fn lookup(&self, mac: MacAddr) -> Option<PortId> {
-        self.fdb.lookup(Key::new(FID, mac.to_u64())).map(|found| found.port)
+        let found = self.fdb.lookup(Key::new(FID, mac.to_u64()))?;
+        (found.way != Way::Nowhere).then_some(found.port)
     }
 
-    /// All entries of the FDB, in no order.
+    /// All entries of the FDB, in no order; also those that have expired since the last [`Bridge::tick`].
     pub fn fdb(&self) -> impl Iterator<Item = FdbEntry> {
         self.fdb.iter()
     }
@@ -255,6 +215,6 @@ impl Bridge {
     }
 }
 
-fn is_station(mac: MacAddr) -> bool {
+pub(crate) fn is_station(mac: MacAddr) -> bool {
     !mac.is_group() && !mac.is_zero()
 }

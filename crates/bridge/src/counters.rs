@@ -26,6 +26,10 @@ pub struct PortCounters {
     pub moved: u64,
     /// Frames from here whose source is an address of the bridge itself: a sign of a loop.
     pub own_source: u64,
+    /// Frames whose source was not learned because the port holds `max_macs` stations.
+    pub limited: u64,
+    /// Frames whose source did not move here because its old port spoke within `move_damping`.
+    pub damped: u64,
     /// Drops by reason, indexed by `DropReason as usize`.
     pub drops: [u64; DropReason::COUNT],
 }
@@ -41,6 +45,8 @@ impl PortCounters {
         tx_segments: 0,
         moved: 0,
         own_source: 0,
+        limited: 0,
+        damped: 0,
         drops: [0; DropReason::COUNT],
     };
 

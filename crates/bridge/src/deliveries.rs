@@ -1,6 +1,11 @@
-//! What the worker is to send: for each egress port, the frames of this turn in order.
+//! What the worker is to send: for each egress port, the frames of this turn in order. And what it may
+//! want to tell.
 
+use crate::event::Event;
 use crate::port::{MAX_PORTS, PortId};
+
+/// Most events that are kept between two calls of [`Deliveries::clear`].
+const MAX_EVENTS: usize = 16;
 
 /// Queues of frame indices by egress port. The caller owns it and uses it again every turn; nothing is
 /// allocated after [`Deliveries::new`].
@@ -13,6 +18,8 @@ pub struct Deliveries {
     lengths: Box<[u16]>,
     /// Ports with at least one frame, in the order in which they got their first.
     touched: Vec<PortId>,
+    events: Vec<Event>,
+    events_left_out: u64,
 }
 
 impl Deliveries {
@@ -25,6 +32,8 @@ impl Deliveries {
             queues: vec![0; MAX_PORTS * max_batch].into_boxed_slice(),
             lengths: vec![0; MAX_PORTS].into_boxed_slice(),
             touched: Vec::with_capacity(MAX_PORTS),
+            events: Vec::with_capacity(MAX_EVENTS),
+            events_left_out: 0,
         }
     }
 
@@ -47,8 +56,30 @@ impl Deliveries {
         self.queues.get(start..start + length).unwrap_or_default()
     }
 
-    /// Forgets all frames; touches only the queues that were used.
+    /// What happened to stations, in order: the first few of this turn.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// How many events found no room in [`Deliveries::events`].
+    #[must_use]
+    pub fn events_left_out(&self) -> u64 {
+        self.events_left_out
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        if self.events.len() < MAX_EVENTS {
+            self.events.push(event);
+        } else {
+            self.events_left_out += 1;
+        }
+    }
+
+    /// Forgets all frames and events; touches only the queues that were used.
     pub fn clear(&mut self) {
+        self.events.clear();
+        self.events_left_out = 0;
         for port in self.touched.drain(..) {
             self.lengths[usize::from(port.0)] = 0;
         }

@@ -4,10 +4,11 @@
 //! ages ([`lru`]). The slot repeats the tick of the last refresh, so that a frame from a known station
 //! reads one cache line and writes nothing until the tick has changed.
 //!
-//! Dynamic entries are bounded: when full, the port that holds most of them gives up its oldest, so a
+//! Dynamic entries (locked ones among them) are bounded: when full, the port that holds most of them gives up its oldest, so a
 //! guest that makes up addresses pushes out only its own. All memory is taken when the database is made.
 
 mod lru;
+mod slot;
 mod table;
 
 use std::hash::BuildHasher;
@@ -17,23 +18,15 @@ use hashbrown::DefaultHashBuilder;
 
 use crate::moment::{Moment, Span};
 use crate::port::{MAX_PORTS, PortId};
-use lru::{Lru, NodeId};
+use lru::Lru;
+pub use slot::EntryKind;
+use slot::{BLACKHOLE, EXTERNAL, KERNEL, LOCAL, LOCKED, STATIC, STICKY, Slot, UNTOUCHED};
+pub(crate) use slot::{Found, MAX_DYNAMIC, Way};
 use table::Table;
 
 /// Entries that one [`Fdb::age`] removes at most (about 0.1 ms), so that frames never wait for a
 /// hundred thousand entries that expire at once.
 const AGE_BATCH: usize = 1024;
-
-/// What an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EntryKind {
-    /// Learned; ages, and goes with the port's link.
-    Dynamic,
-    /// Configured; moves with the station, as in Linux, and goes with the port.
-    Static,
-    /// A port's own address; never moves.
-    Local,
-}
 
 /// One entry, as it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,8 +35,8 @@ pub struct FdbEntry {
     pub mac: MacAddr,
     /// The filtering database it belongs to; 0 as long as VLANs are not told apart.
     pub fid: u16,
-    /// Where it is.
-    pub port: PortId,
+    /// Where it is; a blackhole is nowhere.
+    pub port: Option<PortId>,
     /// What kind of entry this is.
     pub kind: EntryKind,
     /// When a dynamic entry was last refreshed, up to a 64th of the ageing time (one second at most) early.
@@ -74,61 +67,33 @@ impl Key {
     }
 }
 
-/// What [`Fdb::learn`] found.
+/// What a frame taught of its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Learned {
-    /// The station was known here, or is now.
-    Here,
-    /// The station was known on another port.
-    Moved,
-    /// The address is the bridge's own, of this port and kind.
-    Own(Found),
-    /// Nothing is learned, as configured.
+pub enum Lesson {
+    /// The bridge did not ask: the frame was dropped before, or the port does not learn.
+    NotAsked,
+    /// Nothing is ever learned: the ageing time is zero, or the FDB has no room at all.
     Off,
-}
-
-/// What a lookup says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) port: PortId,
-    /// The kernel has its own copy of frames to this address.
-    pub(crate) kernel: bool,
-}
-
-/// Values of [`Slot::node`] for entries without a node.
-const STATIC: u32 = u32::MAX;
-const LOCAL_PORT: u32 = u32::MAX - 1;
-const LOCAL_KERNEL: u32 = u32::MAX - 2;
-
-/// Most dynamic entries that can be asked for; keeps node numbers clear of the values above.
-pub(crate) const MAX_DYNAMIC: usize = 1 << 24;
-
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    key: u64,
-    node: u32,
-    port: u16,
-    /// Low 16 bits of the tick of the last refresh. A tick is at least a 32,768th of the ageing time, so
-    /// an entry whose tick came round again has expired long ago and can't be taken for a fresh one.
-    tick: u16,
-}
-
-impl Slot {
-    fn kind(&self) -> EntryKind {
-        match self.node {
-            STATIC => EntryKind::Static,
-            LOCAL_PORT | LOCAL_KERNEL => EntryKind::Local,
-            _ => EntryKind::Dynamic,
-        }
-    }
-
-    fn found(&self) -> Found {
-        Found { port: PortId(self.port), kernel: self.node == LOCAL_KERNEL }
-    }
+    /// The station was known here; its entry is fresh again.
+    Known,
+    /// The station was not known; now it is here.
+    New,
+    /// The station was known on this other port; now it is here.
+    Moved(PortId),
+    /// A `sticky` entry keeps the station on this other port.
+    Sticky(PortId),
+    /// A blackhole entry has the address.
+    Blackhole,
+    /// The address is the bridge's own, of this port.
+    Own(PortId),
+    /// This port holds as many stations as it may (`max_macs`).
+    Limited,
+    /// The station was heard on this other port too short a while ago (`move_damping`).
+    Damped(PortId),
 }
 
 /// The database of one bridge.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Fdb {
     table: Table<Slot>,
     hasher: DefaultHashBuilder,
@@ -136,25 +101,32 @@ pub(crate) struct Fdb {
     max: usize,
     /// Entries that are not dynamic.
     fixed: usize,
+    blackholes: usize,
     ageing: Span,
+    /// How long a port must have been silent before a station leaves it.
+    damping: Span,
     /// How coarsely refreshes are noted, in milliseconds; at least 1.
     granule: u64,
     /// When the last frame came, and the tick that this is: a division that a batch does once.
     now: Moment,
     tick: u16,
     /// No dynamic entry expires before this.
+    first: Moment,
+    /// When those that expire soon after are to go as well.
     deadline: Moment,
     counters: FdbCounters,
 }
 
-/// Of what length a tick is: 1 s, and at least 64 to an ageing time; and see [`Slot::tick`].
-fn granule(ageing: Span) -> u64 {
-    (ageing.0 / 64).clamp(1, 1000).max(ageing.0 / 32_768)
+/// Of what length a tick is: 1 s, and at least 64 to an ageing time and 16 to a damping; and see
+/// [`Slot::tick`].
+fn granule(ageing: Span, damping: Span) -> u64 {
+    let damped = if damping == Span::ZERO { 1000 } else { (damping.0 / 16).max(1) };
+    (ageing.0 / 64).clamp(1, 1000).min(damped).max(ageing.0 / 32_768)
 }
 
 impl Fdb {
     /// An empty database for at most `max` dynamic entries. Static and local ones do not count.
-    pub(crate) fn new(max: usize, ageing: Span) -> Self {
+    pub(crate) fn new(max: usize, ageing: Span, damping: Span) -> Self {
         let max = max.min(MAX_DYNAMIC);
         Self {
             table: Table::new(max + MAX_PORTS),
@@ -162,10 +134,13 @@ impl Fdb {
             lru: Lru::new(max, MAX_PORTS),
             max,
             fixed: 0,
+            blackholes: 0,
             ageing,
-            granule: granule(ageing),
+            damping,
+            granule: granule(ageing, damping),
             now: Moment(0),
             tick: 0,
+            first: Moment(u64::MAX),
             deadline: Moment(0),
             counters: FdbCounters::default(),
         }
@@ -176,61 +151,135 @@ impl Fdb {
         self.hasher.hash_one(key)
     }
 
-    /// Where a station is.
+    /// Says what time it is, to all that follows.
     #[inline]
-    pub(crate) fn lookup(&self, Key(key): Key) -> Option<Found> {
-        self.table.find(self.hash(key), |slot| slot.key == key).map(Slot::found)
-    }
-
-    /// Notes that a frame from `key` came in on `port`.
-    #[inline]
-    pub(crate) fn learn(&mut self, Key(key): Key, port: PortId, now: Moment) -> Learned {
-        if self.ageing == Span::ZERO {
-            return Learned::Off;
-        }
+    pub(crate) fn set_now(&mut self, now: Moment) {
         if now != self.now {
             (self.now, self.tick) = (now, (now.0 / self.granule) as u16);
+        }
+    }
+
+    /// Where a station is. An entry that has expired says nothing, also if it was not yet cleared away.
+    #[inline]
+    pub(crate) fn lookup(&self, Key(key): Key) -> Option<Found> {
+        self.find(key).map(Slot::found)
+    }
+
+    /// The same, with the kind of the entry.
+    pub(crate) fn entry(&self, Key(key): Key) -> Option<(Found, EntryKind)> {
+        self.find(key).map(|slot| (slot.found(), slot.kind()))
+    }
+
+    #[inline]
+    fn find(&self, key: u64) -> Option<&Slot> {
+        let slot = self.table.find(self.hash(key), |slot| slot.key == key)?;
+        (self.now < self.first || !self.expired(slot)).then_some(slot)
+    }
+
+    #[cold]
+    fn expired(&self, slot: &Slot) -> bool {
+        slot.node_id().is_some_and(|node| self.lru.updated(node) + self.ageing <= self.now)
+    }
+
+    /// Whether there is any blackhole entry.
+    #[inline]
+    pub(crate) fn has_blackholes(&self) -> bool {
+        self.blackholes > 0
+    }
+
+    /// Notes that a frame from `key` came in on `port`, which holds at most `limit` stations.
+    #[inline]
+    pub(crate) fn learn(&mut self, Key(key): Key, port: PortId, limit: Option<u32>) -> Lesson {
+        if self.ageing == Span::ZERO {
+            return Lesson::Off;
         }
         let tick = self.tick;
         let hash = self.hash(key);
         let Some(slot) = self.table.find_mut(hash, |slot| slot.key == key) else {
-            return self.insert(hash, Slot { key, node: 0, port: port.0, tick }, now);
+            return self.insert(Slot { key, node: 0, port: port.0, tick }, limit);
         };
-        if slot.port == port.0 && slot.tick == tick && slot.node < LOCAL_KERNEL {
-            return Learned::Here;
+        if slot.port != port.0 || slot.node >= UNTOUCHED {
+            return self.heard_elsewhere(key, port, limit);
         }
-        if slot.kind() == EntryKind::Local {
-            return Learned::Own(slot.found());
+        if slot.tick != tick {
+            slot.tick = tick;
+            if let Some(node) = slot.node_id() {
+                self.lru.refresh(port, port, node, self.now);
+            }
         }
-        slot.tick = tick;
-        let from = PortId(std::mem::replace(&mut slot.port, port.0));
-        if slot.kind() == EntryKind::Dynamic {
-            self.lru.refresh(from, port, NodeId(slot.node), now);
+        Lesson::Known
+    }
+
+    /// Notes that a station which nobody vouches for spoke on a locked port (`mab`): a locked entry.
+    #[cold]
+    pub(crate) fn learn_locked(&mut self, Key(key): Key, port: PortId, limit: Option<u32>) -> Lesson {
+        if self.find(key).is_none() && self.take(key).is_some() {
+            self.counters.aged += 1;
         }
-        if from == port {
-            return Learned::Here;
+        if self.ageing == Span::ZERO || self.table.find(self.hash(key), |slot| slot.key == key).is_some() {
+            return self.learn(Key(key), port, limit);
+        }
+        self.insert(Slot { key, node: LOCKED, port: port.0, tick: self.tick }, limit)
+    }
+
+    /// A frame from a station that is known on another port, or that no frame changes.
+    #[cold]
+    fn heard_elsewhere(&mut self, key: u64, port: PortId, limit: Option<u32>) -> Lesson {
+        let full = limit.is_some_and(|limit| self.lru.len_of(port) >= limit as usize);
+        let hash = self.hash(key);
+        let Some(slot) = self.table.find_mut(hash, |slot| slot.key == key) else { return Lesson::Off };
+        let from = PortId(slot.port);
+        match slot.kind() {
+            EntryKind::Local => return Lesson::Own(from),
+            EntryKind::Blackhole => return Lesson::Blackhole,
+            EntryKind::Sticky => return Lesson::Sticky(from),
+            EntryKind::Static => slot.port = port.0,
+            EntryKind::External if self.max == 0 => return Lesson::Off,
+            EntryKind::External | EntryKind::Dynamic | EntryKind::Locked if full => return Lesson::Limited,
+            EntryKind::External => {
+                self.take(key);
+                let tick = self.tick;
+                self.put_dynamic(Slot { key, node: 0, port: port.0, tick });
+            }
+            EntryKind::Dynamic | EntryKind::Locked => {
+                let Some(node) = slot.node_id() else { return Lesson::Off };
+                if self.now.since(self.lru.updated(node)) < self.damping {
+                    return Lesson::Damped(from);
+                }
+                self.lru.refresh(from, port, node, self.now);
+                (slot.node, slot.port, slot.tick) = (node.0, port.0, self.tick);
+            }
         }
         self.counters.moved += 1;
-        Learned::Moved
+        Lesson::Moved(from)
     }
 
     /// The slow half of learning: a station that was not known.
     #[cold]
-    fn insert(&mut self, hash: u64, mut slot: Slot, now: Moment) -> Learned {
+    fn insert(&mut self, slot: Slot, limit: Option<u32>) -> Lesson {
         if self.max == 0 {
-            return Learned::Off;
+            return Lesson::Off;
         }
+        if limit.is_some_and(|limit| self.lru.len_of(PortId(slot.port)) >= limit as usize) {
+            return Lesson::Limited;
+        }
+        self.counters.learned += 1;
+        self.put_dynamic(slot);
+        Lesson::New
+    }
+
+    /// Puts in an entry that ages, for which there was none; the fullest port makes room for it.
+    fn put_dynamic(&mut self, mut slot: Slot) {
         if self.lru.len() == 0 {
-            self.deadline = now + self.ageing;
+            self.first = self.now + self.ageing;
+            self.deadline = self.first;
         }
         let port = PortId(slot.port);
         if self.lru.len() >= self.max && self.forget_oldest(self.lru.fullest(port)) {
             self.counters.evicted += 1;
         }
-        slot.node = self.lru.insert(port, slot.key, now).0;
-        self.counters.learned += 1;
-        self.put(hash, slot);
-        Learned::Here
+        slot.node |= self.lru.insert(port, slot.key, self.now).0;
+        self.put(self.hash(slot.key), slot);
     }
 
     fn put(&mut self, hash: u64, slot: Slot) {
@@ -241,10 +290,11 @@ impl Fdb {
     fn take(&mut self, key: u64) -> Option<Slot> {
         let hash = self.hash(key);
         let slot = self.table.find_entry(hash, |slot| slot.key == key).ok()?.remove().0;
-        match slot.kind() {
-            EntryKind::Dynamic => self.lru.remove(PortId(slot.port), NodeId(slot.node)),
-            EntryKind::Static | EntryKind::Local => self.fixed -= 1,
+        match slot.node_id() {
+            Some(node) => self.lru.remove(PortId(slot.port), node),
+            None => self.fixed -= 1,
         }
+        self.blackholes -= usize::from(slot.node == BLACKHOLE);
         Some(slot)
     }
 
@@ -269,19 +319,31 @@ impl Fdb {
         self.fixed -= before - self.table.len();
     }
 
-    /// Makes a static entry, in place of whatever was known of this station. Local ones are left alone:
-    /// false.
-    pub(crate) fn set_static(&mut self, key: Key, port: PortId) -> bool {
-        if self.kind(key) == Some(EntryKind::Local) {
-            return false;
-        }
-        self.set_fixed(key, port, STATIC);
-        true
+    /// Makes an address the bridge's own, in place of whatever was known of it.
+    pub(crate) fn set_local(&mut self, key: Key, port: PortId, kernel: bool) {
+        self.set_fixed(key, port, if kernel { KERNEL } else { LOCAL });
     }
 
-    /// Makes an address the bridge's own, in place of whatever was known of it.
-    pub(crate) fn set_local(&mut self, key: Key, Found { port, kernel }: Found) {
-        self.set_fixed(key, port, if kernel { LOCAL_KERNEL } else { LOCAL_PORT });
+    /// Makes an entry of the user's, in place of whatever there was; false if it is one that ages and the
+    /// database has no room for any.
+    pub(crate) fn set(&mut self, key: Key, port: Option<PortId>, kind: EntryKind) -> bool {
+        let port = port.unwrap_or(PortId(u16::MAX));
+        let node = match kind {
+            EntryKind::Static => STATIC,
+            EntryKind::Sticky => STICKY,
+            EntryKind::External => EXTERNAL,
+            EntryKind::Local => LOCAL,
+            EntryKind::Blackhole => BLACKHOLE,
+            EntryKind::Dynamic | EntryKind::Locked if self.max == 0 => return false,
+            EntryKind::Dynamic | EntryKind::Locked => {
+                self.take(key.0);
+                let node = if kind == EntryKind::Locked { LOCKED } else { 0 };
+                self.put_dynamic(Slot { key: key.0, node, port: port.0, tick: self.tick });
+                return true;
+            }
+        };
+        self.set_fixed(key, port, node);
+        true
     }
 
     /// Forgets an entry, if there is one.
@@ -289,14 +351,10 @@ impl Fdb {
         self.take(key);
     }
 
-    /// What kind of entry there is.
-    pub(crate) fn kind(&self, Key(key): Key) -> Option<EntryKind> {
-        self.table.find(self.hash(key), |slot| slot.key == key).map(Slot::kind)
-    }
-
     fn set_fixed(&mut self, Key(key): Key, port: PortId, node: u32) {
         self.take(key);
         self.fixed += 1;
+        self.blackholes += usize::from(node == BLACKHOLE);
         let hasher = &self.hasher;
         self.table.reserve(self.max + self.fixed, |slot| hasher.hash_one(slot.key));
         self.put(self.hash(key), Slot { key, node, port: port.0, tick: 0 });
@@ -304,6 +362,7 @@ impl Fdb {
 
     /// Removes dynamic entries that were last refreshed an ageing time ago, [`AGE_BATCH`] at most.
     pub(crate) fn age(&mut self, now: Moment) {
+        self.set_now(now);
         let mut left = AGE_BATCH;
         let mut next = Moment(u64::MAX);
         for port in self.lru.ports() {
@@ -319,6 +378,7 @@ impl Fdb {
             }
         }
         // Entries that expire one after the other share a wake-up; what is left over goes on at once.
+        self.first = next;
         self.deadline = if left == 0 { next } else { next.max(now + Span(self.granule)) };
     }
 
@@ -341,14 +401,23 @@ impl Fdb {
         self.counters
     }
 
-    /// All entries, in no order.
+    /// The entry of a station, as it is shown.
+    pub(crate) fn show(&self, Key(key): Key) -> Option<FdbEntry> {
+        self.find(key).map(|slot| self.shown(slot))
+    }
+
+    /// All entries, in no order; those that have expired and wait to be cleared away among them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = FdbEntry> {
-        self.table.iter().map(|slot| FdbEntry {
+        self.table.iter().map(|slot| self.shown(slot))
+    }
+
+    fn shown(&self, slot: &Slot) -> FdbEntry {
+        FdbEntry {
             mac: MacAddr::from_u64(slot.key),
             fid: (slot.key >> 48) as u16,
-            port: PortId(slot.port),
+            port: (slot.node != BLACKHOLE).then_some(PortId(slot.port)),
             kind: slot.kind(),
-            updated: (slot.kind() == EntryKind::Dynamic).then(|| self.lru.updated(NodeId(slot.node))),
-        })
+            updated: slot.node_id().map(|node| self.lru.updated(node)),
+        }
     }
 }

@@ -2,20 +2,25 @@
 //! before made, so the order can't be broken by accident; an `Err` ends the frame and is counted in one
 //! place.
 //!
-//! The order is Linux Bridge's: a bad source is dropped before anything else, then reserved
-//! addresses, then a port without link, and only what is admitted teaches anything
+//! The order is Linux Bridge's: a bad source is dropped before anything else, then come reserved
+//! addresses, then the state of the port, then who may send, and only what is admitted teaches anything
 //! (`br_handle_frame`, `br_handle_frame_finish` in `net/bridge/br_input.c`).
 
 use std::hint::black_box;
 
-use frame::{Frame, FrameFault, segment_len};
+use frame::{Frame, FrameFault, MacAddr, segment_len};
 
 use crate::bridge::{Bridge, FID};
 use crate::deliveries::Deliveries;
-use crate::fdb::{Key, Learned};
+use crate::event::Event;
+use crate::fdb::{Key, Lesson, Way};
 use crate::moment::Moment;
-use crate::port::PortId;
+use crate::port::{Port, PortId};
 use crate::reason::DropReason;
+use crate::rules::flood::{Class, Origin};
+use crate::rules::locked::{self, Gate};
+use crate::rules::reserved;
+use crate::rules::unicast::{self, Known};
 
 /// From how many entries on [`Bridge::look_ahead`] looks: at 10,000 no gain could be measured.
 const OUT_OF_CACHE: usize = 16_384;
@@ -23,36 +28,58 @@ const OUT_OF_CACHE: usize = 16_384;
 const ADDRESS: u64 = (1 << 48) - 1;
 /// The group bit: the lowest of the first byte.
 const GROUP: u64 = 1 << 40;
-/// 01:80:c2:00:00:01, PAUSE: means nothing beyond the device that receives it.
-const PAUSE: u64 = 0x0180_c200_0001;
-/// 01:80:c2:00:00:0f, the last of the addresses that stay on a link (IEEE 802.1Q table 8-1).
-const LAST_RESERVED: u64 = 0x0180_c200_000f;
+/// ff:ff:ff:ff:ff:ff.
+const BROADCAST: u64 = ADDRESS;
 
-/// A frame that may teach and be forwarded.
-struct Admitted<'f> {
+/// A frame that may teach, and be forwarded unless it ends there.
+pub(crate) struct Admitted<'f> {
     frame: &'f Frame<'f>,
     ingress: PortId,
     /// The addresses, as integers of 48 bits.
     destination: u64,
     source: u64,
+    teaches: Teaches,
+    /// Why it goes no further than to teach.
+    end: Option<DropReason>,
+}
+
+/// What a frame may teach.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Teaches {
+    Nothing,
+    /// Where its source is.
+    Station,
+    /// The same, as a locked entry.
+    Locked,
 }
 
 /// A frame whose source is known.
-struct Taught<'f>(Admitted<'f>);
-
-/// A frame and who gets it.
-struct Decided<'f> {
-    frame: &'f Frame<'f>,
-    ingress: PortId,
-    targets: Targets,
+pub(crate) struct Taught<'f> {
+    admitted: Admitted<'f>,
+    pub(crate) lesson: Lesson,
 }
 
-enum Targets {
-    One(PortId),
-    /// All ports with link but the ingress.
-    Group,
-    /// Those that also get unicast to unknown stations.
-    Unknown,
+impl Taught<'_> {
+    /// Whether the frame goes no further, so that nothing is looked up for it.
+    pub(crate) fn ended(&self) -> bool {
+        self.admitted.end.is_some()
+    }
+
+    pub(crate) fn destination(&self) -> u64 {
+        self.admitted.destination
+    }
+}
+
+/// A frame and who gets it.
+pub(crate) struct Decided<'f> {
+    pub(crate) frame: &'f Frame<'f>,
+    pub(crate) targets: Targets,
+}
+
+pub(crate) enum Targets {
+    Known(Known),
+    /// The ports of this flood but one.
+    Flood(Class, Origin, Option<PortId>),
 }
 
 impl Bridge {
@@ -71,10 +98,11 @@ impl Bridge {
         now: Moment,
         out: &mut Deliveries,
     ) {
+        self.fdb.set_now(now);
         let Some(port) = self.ports.get_mut(ingress) else { return };
         port.counters.rx_frames += 1;
         port.counters.rx_bytes += wire_len as u64;
-        let outcome = self.stages(ingress, index, frame, now, out);
+        let outcome = self.stages(ingress, index, frame, out);
         let Some(port) = self.ports.get_mut(ingress) else { return };
         match outcome {
             Ok(()) => port.counters.forwarded += 1,
@@ -103,20 +131,23 @@ impl Bridge {
         ingress: PortId,
         index: u16,
         frame: &Result<Frame<'_>, FrameFault>,
-        now: Moment,
         out: &mut Deliveries,
     ) -> Result<(), DropReason> {
         let frame = frame.as_ref().map_err(|fault| DropReason::from(*fault))?;
         let admitted = self.admit(ingress, frame)?;
-        let taught = self.learn(admitted, now);
+        let taught = self.learn(admitted, out);
         let decided = self.decide(&taught)?;
         self.emit(&decided, index, out);
         Ok(())
     }
 
-    /// Source sanity, addresses that nothing is learned from, link.
+    /// Source sanity, reserved addresses, the port's state, who may send.
     #[inline]
-    fn admit<'f>(&self, ingress: PortId, frame: &'f Frame<'f>) -> Result<Admitted<'f>, DropReason> {
+    pub(crate) fn admit<'f>(
+        &self,
+        ingress: PortId,
+        frame: &'f Frame<'f>,
+    ) -> Result<Admitted<'f>, DropReason> {
         let (destination, source) = addresses(frame);
         if source & GROUP != 0 {
             return Err(DropReason::SourceGroup);
@@ -124,66 +155,122 @@ impl Bridge {
         if source == 0 {
             return Err(DropReason::SourceZero);
         }
-        if destination == PAUSE {
-            return Err(DropReason::ReservedAddress);
+        let port = self.ports.get(ingress).ok_or(DropReason::IngressDown)?;
+        let teaches = if port.settings.learning { Teaches::Station } else { Teaches::Nothing };
+        let mut admitted = Admitted { frame, ingress, destination, source, teaches, end: None };
+        if reserved::is_reserved(destination) && self.stays_here(port, &mut admitted) {
+            return Ok(admitted);
         }
-        if !self.ports.get(ingress).is_some_and(|port| port.up) {
-            return Err(DropReason::IngressDown);
+        if !port.learns {
+            return Err(if port.up { DropReason::IngressBlocked } else { DropReason::IngressDown });
         }
-        Ok(Admitted { frame, ingress, destination, source })
+        if self.fdb.has_blackholes() && self.is_blackhole(source) {
+            return Err(DropReason::BlackholeSource);
+        }
+        if port.settings.locked {
+            self.pass_gate(port, &mut admitted);
+        }
+        if !port.forwards {
+            admitted.end.get_or_insert(DropReason::IngressLearning);
+        }
+        Ok(admitted)
+    }
+
+    /// Whether a frame to a reserved address ends here. What the host itself sends passes, as from br0.
+    #[cold]
+    fn stays_here(&self, port: &Port, admitted: &mut Admitted<'_>) -> bool {
+        let (own, all) = (port.settings.group_fwd_mask, self.settings.group_fwd_mask);
+        if port.settings.host || reserved::is_forwarded(admitted.destination, own, all) {
+            return false;
+        }
+        admitted.end = Some(DropReason::ReservedAddress);
+        if !port.learns || !reserved::may_teach(admitted.destination, self.settings.no_linklocal_learn) {
+            admitted.teaches = Teaches::Nothing;
+        }
+        true
+    }
+
+    #[cold]
+    fn is_blackhole(&self, source: u64) -> bool {
+        self.fdb.lookup(Key::new(FID, source)).is_some_and(|found| found.way == Way::Nowhere)
+    }
+
+    #[cold]
+    fn pass_gate(&self, port: &Port, admitted: &mut Admitted<'_>) {
+        let source = Key::new(FID, admitted.source);
+        admitted.teaches = match locked::judge(&self.fdb, &port.settings, admitted.ingress, source) {
+            Gate::Open => return,
+            Gate::Shut => Teaches::Nothing,
+            Gate::Noted => Teaches::Locked,
+        };
+        admitted.end = Some(DropReason::Locked);
     }
 
     /// The source is behind the ingress port.
     #[inline]
-    fn learn<'f>(&mut self, admitted: Admitted<'f>, now: Moment) -> Taught<'f> {
-        let ingress = admitted.ingress;
-        match self.fdb.learn(Key::new(FID, admitted.source), ingress, now) {
-            Learned::Here | Learned::Off => {}
-            Learned::Moved => self.count(ingress, |port| port.moved += 1),
-            // The host speaks with its own address through its own port.
-            Learned::Own(owner) if owner.port == ingress && !owner.kernel => {}
-            Learned::Own(_) => self.count(ingress, |port| port.own_source += 1),
+    pub(crate) fn learn<'f>(&mut self, admitted: Admitted<'f>, out: &mut Deliveries) -> Taught<'f> {
+        let &Admitted { ingress, source, teaches, .. } = &admitted;
+        let limit = self.ports.get(ingress).and_then(|port| port.settings.max_macs);
+        let key = Key::new(FID, source);
+        let lesson = match teaches {
+            Teaches::Station => self.fdb.learn(key, ingress, limit),
+            Teaches::Locked => self.fdb.learn_locked(key, ingress, limit),
+            Teaches::Nothing => Lesson::NotAsked,
+        };
+        if !matches!(lesson, Lesson::Known | Lesson::NotAsked) {
+            self.note(lesson, ingress, source, out);
         }
-        Taught(admitted)
+        Taught { admitted, lesson }
+    }
+
+    /// Counts and tells what is remarkable.
+    #[cold]
+    fn note(&mut self, lesson: Lesson, ingress: PortId, source: u64, out: &mut Deliveries) {
+        let mac = MacAddr::from_u64(source);
+        let Some(port) = self.ports.get_mut(ingress) else { return };
+        match lesson {
+            Lesson::Moved(from) => {
+                port.counters.moved += 1;
+                out.tell(Event::MacMoved { mac, from, to: ingress });
+            }
+            // The host speaks with its own address through its own port.
+            Lesson::Own(owner) if owner == ingress && port.settings.host => {}
+            Lesson::Own(_) => {
+                port.counters.own_source += 1;
+                out.tell(Event::OwnSource { mac, port: ingress });
+            }
+            Lesson::Limited => port.counters.limited += 1,
+            Lesson::Damped(_) => port.counters.damped += 1,
+            Lesson::NotAsked
+            | Lesson::Off
+            | Lesson::Known
+            | Lesson::New
+            | Lesson::Sticky(_)
+            | Lesson::Blackhole => {}
+        }
     }
 
     /// One port, all of them, or nobody.
     #[inline]
-    fn decide<'f>(&self, Taught(admitted): &Taught<'f>) -> Result<Decided<'f>, DropReason> {
-        let &Admitted { frame, ingress, destination, .. } = admitted;
-        let targets = if destination & GROUP != 0 {
-            if (PAUSE..=LAST_RESERVED).contains(&destination) {
-                return Err(DropReason::ReservedAddress);
-            }
-            Targets::Group
+    pub(crate) fn decide<'f>(&self, taught: &Taught<'f>) -> Result<Decided<'f>, DropReason> {
+        let &Admitted { frame, ingress, destination, end, .. } = &taught.admitted;
+        if let Some(reason) = end {
+            return Err(reason);
+        }
+        let port = self.ports.get(ingress).ok_or(DropReason::IngressDown)?;
+        let class = if destination & GROUP != 0 {
+            if destination == BROADCAST { Class::Broadcast } else { Class::Multicast }
         } else if let Some(found) = self.fdb.lookup(Key::new(FID, destination)) {
-            if found.kernel {
-                return Err(DropReason::ToHost);
-            }
-            if found.port == ingress {
-                return Err(DropReason::SamePort);
-            }
-            if !self.ports.get(found.port).is_some_and(|port| port.up) {
-                return Err(DropReason::EgressDown);
-            }
-            return Ok(Decided { frame, ingress, targets: Targets::One(found.port) });
+            let targets = Targets::Known(unicast::targets(&self.ports, ingress, port, found)?);
+            return Ok(Decided { frame, targets });
         } else {
-            Targets::Unknown
+            Class::Unknown
         };
-        if self.flooded(&targets).iter().all(|port| *port == ingress) {
+        let except = (!port.settings.hairpin).then_some(ingress);
+        if self.ports.flood(class, port.origin).iter().all(|port| Some(*port) == except) {
             return Err(DropReason::NoEgress);
         }
-        Ok(Decided { frame, ingress, targets })
-    }
-
-    /// The ports of a flood, perhaps with the ingress among them.
-    #[inline]
-    fn flooded(&self, targets: &Targets) -> &[PortId] {
-        match targets {
-            Targets::One(_) => &[],
-            Targets::Group => self.ports.group(),
-            Targets::Unknown => self.ports.unknown(),
-        }
+        Ok(Decided { frame, targets: Targets::Flood(class, port.origin, except) })
     }
 
     /// A copy for each target that can carry it.
@@ -191,13 +278,19 @@ impl Bridge {
     fn emit(&mut self, decided: &Decided<'_>, index: u16, out: &mut Deliveries) {
         // What an egress MTU judges: a frame that is to be cut goes by its longest segment.
         let len = segment_len(decided.frame);
-        if let Targets::One(port) = decided.targets {
-            return self.copy(port, len, index, out);
-        }
-        for place in 0..self.flooded(&decided.targets).len() {
-            let port = self.flooded(&decided.targets)[place];
-            if port != decided.ingress {
+        match decided.targets {
+            Targets::Known(Known::One(port)) => self.copy(port, len, index, out),
+            Targets::Known(Known::AndHost(port, host)) => {
                 self.copy(port, len, index, out);
+                self.copy(host, len, index, out);
+            }
+            Targets::Flood(class, origin, except) => {
+                for place in 0..self.ports.flood(class, origin).len() {
+                    let port = self.ports.flood(class, origin)[place];
+                    if Some(port) != except {
+                        self.copy(port, len, index, out);
+                    }
+                }
             }
         }
     }
@@ -212,18 +305,11 @@ impl Bridge {
             port.counters.drop(DropReason::TxFull, 1);
         }
     }
-
-    #[cold]
-    fn count(&mut self, port: PortId, what: impl FnOnce(&mut crate::PortCounters)) {
-        if let Some(port) = self.ports.get_mut(port) {
-            what(&mut port.counters);
-        }
-    }
 }
 
 /// Destination and source as integers: two loads for what would be twelve.
 #[inline]
-fn addresses(frame: &Frame<'_>) -> (u64, u64) {
+pub(crate) fn addresses(frame: &Frame<'_>) -> (u64, u64) {
     let both = frame.addresses();
     let word = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes));
     (word(both.first_chunk()) >> 16, word(both.last_chunk()) & ADDRESS)

@@ -1,9 +1,11 @@
-//! The ports of a bridge, and the sets that follow from their state: worked out when a port or a link
-//! changes, only read for a frame.
+//! The ports of a bridge, and the lists that follow from their settings and state: worked out when one of
+//! those changes, only read for a frame.
 
 use frame::{ETHERNET_HEADER, MacAddr, vlan::TAG_LEN};
 
 use crate::counters::PortCounters;
+use crate::rules::flood::{Class, Origin, refusal};
+use crate::settings::{PortSettings, SettingsRefused};
 
 /// Most ports of one bridge, as in Linux (10-bit port numbers without 0).
 pub const MAX_PORTS: usize = 1023;
@@ -12,28 +14,30 @@ pub const MAX_PORTS: usize = 1023;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortId(pub u16);
 
-/// How a port behaves, whatever its device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct PortSettings {
-    /// It is the host's own port, the part that br0 plays: it gets broadcast, multicast and its own
-    /// address, and no unknown unicast.
-    pub host: bool,
-}
-
 /// What becomes of a frame to a device's own address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalKind {
-    /// It is delivered to the port: the host is behind it.
+    /// It is delivered to the host's port. From there it goes out of the device itself, as Linux does
+    /// with frames from br0 to the address of one of its ports.
     HostPort,
     /// It is not forwarded: the kernel has its own copy of what the device receives.
     Kernel,
 }
 
 /// One port.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Port {
     pub(crate) settings: PortSettings,
+    /// Its device has a link.
+    link: bool,
+    /// Link, and enabled.
     pub(crate) up: bool,
+    /// Up, and in a state in which its frames teach.
+    pub(crate) learns: bool,
+    /// Up, and forwarding.
+    pub(crate) forwards: bool,
+    /// What its floods are.
+    pub(crate) origin: Origin,
     /// Longest frame that it takes, outer tag not counted; `usize::MAX` without a check.
     pub(crate) max_len: usize,
     pub(crate) local: Option<(MacAddr, LocalKind)>,
@@ -43,7 +47,31 @@ pub(crate) struct Port {
 impl Port {
     /// A port whose link is down.
     pub(crate) fn new(settings: PortSettings) -> Self {
-        Self { settings, up: false, max_len: usize::MAX, local: None, counters: PortCounters::ZERO }
+        let mut port = Self {
+            settings,
+            link: false,
+            up: false,
+            learns: false,
+            forwards: false,
+            origin: Origin::Port,
+            max_len: usize::MAX,
+            local: None,
+            counters: PortCounters::ZERO,
+        };
+        port.resolve();
+        port
+    }
+
+    fn resolve(&mut self) {
+        let settings = &self.settings;
+        self.up = self.link && settings.enabled;
+        self.learns = self.up && settings.state.learns();
+        self.forwards = self.up && settings.state == crate::PortState::Forwarding;
+        self.origin = match settings {
+            PortSettings { host: true, .. } => Origin::Host,
+            PortSettings { isolated: true, .. } => Origin::Isolated,
+            _ => Origin::Port,
+        };
     }
 }
 
@@ -54,30 +82,52 @@ pub(crate) fn max_len(mtu: u32) -> usize {
 }
 
 /// All ports, and who gets what is for everybody.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ports {
     places: Vec<Option<Port>>,
-    /// Ports with link, in order: they get broadcast and multicast.
-    group: Vec<PortId>,
-    /// Those of them that also get unicast to unknown stations.
-    unknown: Vec<PortId>,
+    host: Option<PortId>,
+    /// The host's port while it is up and gets everything.
+    promiscuous_host: Option<PortId>,
+    /// Who gets a flood, in order and perhaps with the ingress among them, by class and origin.
+    floods: [[Vec<PortId>; 3]; 3],
 }
 
 impl Ports {
-    pub(crate) fn add(&mut self, settings: PortSettings) -> Option<PortId> {
+    pub(crate) fn add(&mut self, settings: PortSettings) -> Result<PortId, SettingsRefused> {
         let place = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
         if place >= MAX_PORTS {
-            return None;
+            return Err(SettingsRefused::TooManyPorts);
         }
+        let id = PortId(place as u16);
+        self.check(id, &settings)?;
         if place == self.places.len() {
             self.places.push(None);
         }
         self.places[place] = Some(Port::new(settings));
-        Some(PortId(place as u16))
+        self.resolve();
+        Ok(id)
     }
 
+    /// Whether these settings go with those of the other ports.
+    fn check(&self, id: PortId, settings: &PortSettings) -> Result<(), SettingsRefused> {
+        settings.check()?;
+        if settings.host && self.host.is_some_and(|host| host != id) {
+            return Err(SettingsRefused::SecondHost);
+        }
+        match settings.backup_port {
+            Some(backup) if backup == id || self.get(backup).is_none_or(|port| port.settings.host) => {
+                Err(SettingsRefused::Backup(backup))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a port out; it is nobody's backup any more.
     pub(crate) fn remove(&mut self, id: PortId) -> Option<Port> {
         let port = self.places.get_mut(usize::from(id.0))?.take();
+        for other in self.places.iter_mut().flatten() {
+            other.settings.backup_port = other.settings.backup_port.filter(|backup| *backup != id);
+        }
         self.resolve();
         port
     }
@@ -97,36 +147,58 @@ impl Ports {
         self.places.iter().enumerate().filter_map(|(id, port)| Some((PortId(id as u16), port.as_ref()?)))
     }
 
-    /// Whether the link changed.
-    pub(crate) fn set_link(&mut self, id: PortId, up: bool) -> bool {
-        match self.get_mut(id) {
-            Some(port) if port.up != up => port.up = up,
-            _ => return false,
-        }
+    /// Whether the port went down by that.
+    pub(crate) fn set_link(&mut self, id: PortId, link: bool) -> bool {
+        self.change(id, |port| port.link = link)
+    }
+
+    /// Whether the port went down by that.
+    pub(crate) fn set(&mut self, id: PortId, settings: PortSettings) -> Result<bool, SettingsRefused> {
+        self.get(id).ok_or(SettingsRefused::NoSuchPort(id))?;
+        self.check(id, &settings)?;
+        Ok(self.change(id, |port| port.settings = settings))
+    }
+
+    fn change(&mut self, id: PortId, change: impl FnOnce(&mut Port)) -> bool {
+        let Some(port) = self.get_mut(id) else { return false };
+        let was_up = port.up;
+        change(port);
+        port.resolve();
+        let went_down = was_up && !port.up;
         self.resolve();
-        true
+        went_down
     }
 
-    /// Ports that get broadcast and multicast, the ingress among them.
-    #[inline]
-    pub(crate) fn group(&self) -> &[PortId] {
-        &self.group
+    /// The host's own port.
+    pub(crate) fn host(&self) -> Option<PortId> {
+        self.host
     }
 
-    /// Ports that get unicast to unknown stations, perhaps the ingress among them.
+    /// The host's own port while it gets everything.
     #[inline]
-    pub(crate) fn unknown(&self) -> &[PortId] {
-        &self.unknown
+    pub(crate) fn promiscuous_host(&self) -> Option<PortId> {
+        self.promiscuous_host
+    }
+
+    /// Ports that get a flood, perhaps the ingress among them.
+    #[inline]
+    pub(crate) fn flood(&self, class: Class, origin: Origin) -> &[PortId] {
+        &self.floods[class as usize][origin as usize]
     }
 
     fn resolve(&mut self) {
-        let mut group = std::mem::take(&mut self.group);
-        let mut unknown = std::mem::take(&mut self.unknown);
-        group.clear();
-        group.extend(self.iter().filter(|(_, port)| port.up).map(|(id, _)| id));
-        unknown.clear();
-        unknown.extend(self.iter().filter(|(_, port)| port.up && !port.settings.host).map(|(id, _)| id));
-        self.group = group;
-        self.unknown = unknown;
+        let host = self.iter().find(|(_, port)| port.settings.host);
+        let promiscuous = host.filter(|(_, port)| port.up && port.settings.promisc).map(|(id, _)| id);
+        (self.host, self.promiscuous_host) = (host.map(|(id, _)| id), promiscuous);
+        let mut floods = std::mem::take(&mut self.floods);
+        for class in Class::ALL {
+            for origin in Origin::ALL {
+                let list = &mut floods[class as usize][origin as usize];
+                list.clear();
+                let takes = |(_, port): &(PortId, &Port)| refusal(port, class, origin).is_none();
+                list.extend(self.iter().filter(takes).map(|(id, _)| id));
+            }
+        }
+        self.floods = floods;
     }
 }

@@ -78,23 +78,47 @@ reasons! {
         "the source address is 00:00:00:00:00:00, which no station has",
         "give the sender's interface a MAC address";
     ReservedAddress, Ingress, "reserved_address",
-        "the destination is reserved for the link (01:80:c2:00:00:01 to 0f: PAUSE, LACP, 802.1X, LLDP) and no bridge forwards it",
-        "nothing to do: Linux Bridge does not forward these either";
+        "the destination is reserved for the link (01:80:c2:00:00:01 to 0f: PAUSE, LACP, 802.1X, LLDP) and not forwarded",
+        "nothing to do: Linux Bridge does not forward these either; group_fwd_mask makes exceptions, but not for PAUSE";
     IngressDown, Ingress, "ingress_down",
-        "the frame came in on a port whose link is down",
+        "the frame came in on a port that is down: its link, or enabled = false",
         "set the device up; a few of these while a link goes down are normal";
+    IngressBlocked, Ingress, "ingress_blocked",
+        "the frame came in on a port whose state is disabled, blocking or listening",
+        "set the port's state to forwarding, unless it is one end of a loop";
+    IngressLearning, Ingress, "ingress_learning",
+        "the frame came in on a port whose state is learning: its source was learned, and that is all",
+        "set the port's state to forwarding";
+    BlackholeSource, Ingress, "blackhole_source",
+        "the FDB has a blackhole entry for the source",
+        "remove the entry if the station is to be heard";
+    Locked, Ingress, "locked",
+        "the port is locked, and the source has no entry there that lets it send",
+        "make a static entry for the station on this port; a locked entry, of mab, is to be replaced by one";
     SamePort, Ingress, "same_port",
         "the destination is on the port the frame came from",
         "normal behind a hub or another switch; otherwise look for two stations with one MAC address, or a loop";
     ToHost, Ingress, "to_host",
         "the destination is this host's own address on a device it shares with the switch; the kernel has its own copy",
         "normal for the host's traffic; virtual machines reach the host through a port with host = true";
+    NoHostPort, Ingress, "no_host_port",
+        "the destination is a local entry, so the frame is for the host, and no port has host = true",
+        "give the host a port, or make the entry a static one: local means this host";
+    BlackholeDestination, Ingress, "blackhole_destination",
+        "the FDB has a blackhole entry for the destination",
+        "remove the entry if the station is to be reached";
     EgressDown, Ingress, "egress_down",
-        "the destination is on a port whose link is down",
-        "set that port's device up, or remove the static entry that names it";
+        "the destination is on a port that is down: its link, or enabled = false",
+        "set that port's device up, give it a backup_port, or remove the static entry that names it";
+    EgressBlocked, Ingress, "egress_blocked",
+        "the destination is on a port whose state is not forwarding",
+        "set that port's state to forwarding, or remove the entry that names it";
+    Isolated, Ingress, "isolated",
+        "the destination is on an isolated port, and so is the source",
+        "nothing to do if the stations are to be kept apart; otherwise set isolated = false on one of the ports";
     NoEgress, Ingress, "no_egress",
-        "the frame is for everybody or for an unknown station, and no other port with its link up takes such frames",
-        "set another port's device up; normal while this is the only port in use";
+        "the frame is for everybody or for an unknown station, and no other port takes such frames",
+        "set another port's device up, or look at its state, flood settings and isolation; normal while this is the only port in use";
     Mtu, Egress, "mtu",
         "the frame, or its longest segment, is longer than this port's MTU allows",
         "give all ports of the bridge and the guests the same MTU, or raise this device's";

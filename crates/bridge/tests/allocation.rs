@@ -12,7 +12,11 @@ const ROUNDS: u32 = 300_000;
 
 #[test]
 fn forwarding_learning_evicting_and_ageing_allocate_nothing() {
-    let mut bridge = Bridge::new(BridgeSettings { ageing_time: Span::from_secs(1), fdb_max: 4096 });
+    let mut bridge = Bridge::new(BridgeSettings {
+        ageing_time: Span::from_secs(1),
+        fdb_max: 4096,
+        ..BridgeSettings::default()
+    });
     let ports: Vec<PortId> = (0..4).map(|_| port(&mut bridge)).collect();
     bridge.add_static(station(u32::MAX), ports[3]).unwrap();
     let mut out = Deliveries::new(64);

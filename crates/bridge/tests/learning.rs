@@ -4,14 +4,14 @@
 mod stations;
 
 use bridge::{
-    Bridge, BridgeSettings, DropReason, EntryKind, LocalKind, MAX_PORTS, Moment, PortId, PortSettings, Span,
-    StaticRefused, TooManyPorts,
+    Bridge, BridgeSettings, DropReason, EntryKind, EntryRefused, LocalKind, MAX_PORTS, Moment, PortId,
+    PortSettings, SettingsRefused, Span,
 };
 use frame::{Frame, FrameFault, MacAddr, Offload};
 use stations::{BROADCAST, host_port, port, send, station};
 
 fn bridge(fdb_max: usize, ageing: Span) -> Bridge {
-    Bridge::new(BridgeSettings { ageing_time: ageing, fdb_max })
+    Bridge::new(BridgeSettings { ageing_time: ageing, fdb_max, ..BridgeSettings::default() })
 }
 
 fn three() -> (Bridge, [PortId; 3]) {
@@ -207,7 +207,7 @@ fn a_static_entry_neither_ages_nor_counts_and_moves_as_in_linux() {
     send(&mut bridge, b, BROADCAST, station(9), T);
     bridge.tick(later(1_000));
     let left: Vec<_> = bridge.fdb().map(|entry| (entry.mac, entry.port, entry.kind)).collect();
-    assert_eq!(left, [(station(9), b, EntryKind::Static)]);
+    assert_eq!(left, [(station(9), Some(b), EntryKind::Static)]);
     assert_eq!(bridge.counters(b).moved, 1);
 }
 
@@ -216,10 +216,10 @@ fn static_entries_that_make_no_sense_are_refused() {
     let (mut bridge, [a, ..]) = three();
     bridge.set_local(a, Some(station(8)), LocalKind::HostPort);
     for (mac, port, refusal) in [
-        (BROADCAST, a, StaticRefused::NotAStation(BROADCAST)),
-        (MacAddr::ZERO, a, StaticRefused::NotAStation(MacAddr::ZERO)),
-        (station(8), a, StaticRefused::Local(station(8))),
-        (station(1), PortId(500), StaticRefused::NoSuchPort(PortId(500))),
+        (BROADCAST, a, EntryRefused::NotAStation(BROADCAST)),
+        (MacAddr::ZERO, a, EntryRefused::NotAStation(MacAddr::ZERO)),
+        (station(8), a, EntryRefused::Local(station(8))),
+        (station(1), PortId(500), EntryRefused::NoSuchPort(PortId(500))),
     ] {
         assert_eq!(bridge.add_static(mac, port), Err(refusal));
     }
@@ -292,7 +292,7 @@ fn a_bridge_has_as_many_ports_as_linux_and_no_more() {
     for _ in 1..MAX_PORTS {
         last = port(&mut bridge);
     }
-    assert_eq!(bridge.add_port(PortSettings::default()), Err(TooManyPorts));
+    assert_eq!(bridge.add_port(PortSettings::default()), Err(SettingsRefused::TooManyPorts));
     assert_eq!(send(&mut bridge, last, BROADCAST, station(1), T).len(), MAX_PORTS - 1);
     bridge.remove_port(PortId(5));
     assert_eq!(bridge.add_port(PortSettings::default()), Ok(PortId(5)));

@@ -61,7 +61,7 @@ proptest! {
         ageing_ms in 64u64..400_000,
         pauses in prop::collection::vec(0.0f64..1.0, 1..200),
     ) {
-        let settings = BridgeSettings { ageing_time: Span(ageing_ms), fdb_max: 8 };
+        let settings = BridgeSettings { ageing_time: Span(ageing_ms), fdb_max: 8, ..BridgeSettings::default() };
         let (mut bridge, ports) = with_ports(2, settings);
         let mut now = Moment(1);
         send(&mut bridge, ports[0], BROADCAST, station(1), now);
@@ -135,7 +135,7 @@ fn a_bridge_of_one_port_learns_and_drops() {
 #[test]
 fn a_lone_guest_and_the_host_port_know_each_other_but_nobody_else() {
     let (mut bridge, ports) = with_ports(1, BridgeSettings::default());
-    let host = bridge.add_port(PortSettings { host: true }).unwrap();
+    let host = bridge.add_port(PortSettings::host()).unwrap();
     bridge.set_link(host, true);
     assert_eq!(send(&mut bridge, ports[0], BROADCAST, station(1), Moment(0)), [host.0]);
     assert!(send(&mut bridge, ports[0], station(2), station(1), Moment(0)).is_empty());

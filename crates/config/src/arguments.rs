@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::check::PlacedPort;
-use crate::model::{BridgeConfig, Config, PortKind, RawConfig, TapConfig};
+use crate::model::{BridgeConfig, Config, PortKind, PortRules, RawConfig, TapConfig};
 use crate::names::{check_interface, check_name};
 use crate::problem::{Findings, Place, Problems, quoted};
 use crate::section::At;
@@ -60,7 +60,9 @@ pub(crate) fn read(name: Option<&str>, taps: &[String], raws: &[String]) -> Resu
             "--tap" => PortKind::Tap(TapConfig::default()),
             _ => PortKind::Raw(RawConfig::default()),
         };
-        read.push(PlacedPort { name: device.clone(), device: Some(device), kind: Some(kind), host: None });
+        let rules = PortRules::default();
+        let (name, device, kind) = (device.clone(), Some(device), Some(kind));
+        read.push(PlacedPort { name, device, kind, host: None, rules, backup: None });
     }
     if read.is_empty() {
         findings.add_whole("there are no ports: nothing to switch", "as `switchd --tap tap0 --raw eth0`");

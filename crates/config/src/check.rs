@@ -7,7 +7,7 @@ use std::ops::Range;
 use frame::MacAddr;
 
 use crate::keys::nearest;
-use crate::model::{PortConfig, PortKind, StaticEntry};
+use crate::model::{BridgeConfig, EntryType, PortConfig, PortKind, PortRules, StaticEntry};
 use crate::problem::{Findings, quoted};
 use crate::section::At;
 
@@ -19,11 +19,15 @@ pub(crate) struct PlacedPort {
     pub(crate) kind: Option<PortKind>,
     /// Where it says that it is the host's port, if it does.
     pub(crate) host: Option<Range<usize>>,
+    pub(crate) rules: PortRules,
+    /// The port that it names as its backup.
+    pub(crate) backup: Option<At<String>>,
 }
 
 impl PlacedPort {
     pub(crate) fn into_config(self) -> Option<PortConfig> {
-        Some(PortConfig { name: self.name.value, device: self.device?.value, kind: self.kind? })
+        let rules = PortRules { backup_port: self.backup.map(|backup| backup.value), ..self.rules };
+        Some(PortConfig { name: self.name.value, device: self.device?.value, kind: self.kind?, rules })
     }
 }
 
@@ -33,12 +37,14 @@ pub(crate) struct PlacedEntry {
     /// Its header.
     pub(crate) span: Range<usize>,
     pub(crate) mac: Option<At<MacAddr>>,
+    pub(crate) kind: EntryType,
     pub(crate) port: Option<At<String>>,
 }
 
 impl PlacedEntry {
     pub(crate) fn into_config(self) -> Option<StaticEntry> {
-        Some(StaticEntry { mac: self.mac?.value, port: self.port?.value })
+        let port = self.port.map(|port| port.value);
+        Some(StaticEntry { mac: self.mac?.value, kind: self.kind, port })
     }
 }
 
@@ -75,6 +81,31 @@ pub(crate) fn host_ports(ports: &[PlacedPort], findings: &mut Findings<'_>) {
     }
 }
 
+/// Each backup is another port, and not the host's.
+pub(crate) fn backups(ports: &[PlacedPort], findings: &mut Findings<'_>) {
+    let all_known = !findings.broken_tables();
+    for port in ports {
+        let Some(backup) = &port.backup else { continue };
+        let named = ports.iter().find(|other| other.name.value == backup.value);
+        match named {
+            None if all_known => unknown_port(backup, "as the backup", ports, findings),
+            Some(other) if other.name.span == port.name.span || other.host.is_some() => {
+                let shown = quoted(&backup.value);
+                let message = format!("{shown} can't be the backup of {}", quoted(&port.name.value));
+                findings.add(backup.span.clone(), message, "name another port, other than the host's");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A frame to a reserved address would open a locked port: where the file says nothing, none teaches.
+pub(crate) fn locks(bridge: &mut BridgeConfig, said: bool, ports: &[PlacedPort]) {
+    if !said {
+        bridge.no_linklocal_learn = ports.iter().any(|port| port.rules.locked);
+    }
+}
+
 /// The static entries fit into the FDB.
 pub(crate) fn room(entries: &[PlacedEntry], fdb_max: usize, findings: &mut Findings<'_>) {
     if let Some(beyond) = entries.get(fdb_max) {
@@ -96,7 +127,15 @@ pub(crate) fn entries(entries: &[PlacedEntry], ports: &[PlacedPort], findings: &
     for entry in entries {
         let port = entry.port.as_ref().filter(|_| all_known);
         if let Some(port) = port.filter(|port| !known.contains(port.value.as_str())) {
-            unknown_port(port, ports, findings);
+            unknown_port(port, "for this static entry", ports, findings);
+        }
+        let of_host = |port: &&At<String>| {
+            ports.iter().any(|known| known.name.value == port.value && known.host.is_some())
+        };
+        if let Some(port) = entry.port.as_ref().filter(of_host).filter(|_| entry.kind != EntryType::Local) {
+            let message =
+                format!("{} is the host's own port: an entry on it can only be local", quoted(&port.value));
+            findings.add(port.span.clone(), message, "add `type = \"local\"`");
         }
         let Some(mac) = &entry.mac else { continue };
         if let Some(line) = seen.get(&mac.value) {
@@ -109,7 +148,7 @@ pub(crate) fn entries(entries: &[PlacedEntry], ports: &[PlacedPort], findings: &
     }
 }
 
-fn unknown_port(port: &At<String>, ports: &[PlacedPort], findings: &mut Findings<'_>) {
+fn unknown_port(port: &At<String>, what: &str, ports: &[PlacedPort], findings: &mut Findings<'_>) {
     let help = if findings.is_full() {
         String::new()
     } else {
@@ -126,5 +165,5 @@ fn unknown_port(port: &At<String>, ports: &[PlacedPort], findings: &mut Findings
             }
         }
     };
-    findings.add(port.span.clone(), format!("no port {} for this static entry", quoted(&port.value)), help);
+    findings.add(port.span.clone(), format!("no port {} {what}", quoted(&port.value)), help);
 }

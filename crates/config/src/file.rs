@@ -7,10 +7,11 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::check::{self, PlacedEntry, PlacedPort};
 use crate::keys::{BRIDGE, FDB, KINDS, PORT, TABLES, nearest};
-use crate::model::{BridgeConfig, Config};
+use crate::model::{BridgeConfig, Config, EntryType, PortRules};
 use crate::names::{LONGEST_AGEING, NotATime, check_name, duration};
 use crate::port;
 use crate::problem::{Findings, Place, Problems, quoted};
+use crate::rules;
 use crate::section::{At, Section, did_you_mean, in_order, integer, type_name};
 use crate::syntax;
 
@@ -40,9 +41,11 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
         let of_whole = if whole.is_some() { &rest } else { &errors };
         syntax::tell(text, &errors, of_whole, &mut findings);
     }
-    let (bridge, ports, fdb) = read(document.get_ref(), &mut findings);
+    let (mut bridge, ports, fdb) = read(document.get_ref(), &mut findings);
     check::devices(&ports, &mut findings);
     check::host_ports(&ports, &mut findings);
+    check::backups(&ports, &mut findings);
+    check::locks(&mut bridge, says_linklocal(document.get_ref()), &ports);
     check::entries(&fdb, &ports, &mut findings);
     check::room(&fdb, bridge.fdb_max, &mut findings);
     findings.into_problems(place)?;
@@ -77,6 +80,12 @@ fn read(
         findings.add_whole("there are no ports: nothing to switch", SMALLEST);
     }
     (bridge, ports, fdb)
+}
+
+/// Whether the file itself says what is learned from frames to reserved addresses.
+fn says_linklocal(document: &DeTable<'_>) -> bool {
+    let bridge = document.get("bridge").and_then(|bridge| bridge.get_ref().as_table());
+    bridge.is_some_and(|bridge| bridge.contains_key("no_linklocal_learn"))
 }
 
 /// What to say of a table or key at the top of the file that does not belong there.
@@ -123,15 +132,21 @@ fn read_bridge(section: &Section<'_>, findings: &mut Findings<'_>) -> BridgeConf
             bridge.name = name.value.to_owned();
         }
     }
-    bridge.ageing_time = read_ageing_time(section, findings).unwrap_or(bridge.ageing_time);
+    let ageing_time = read_time(section, "ageing_time", "learn nothing", findings);
+    bridge.ageing_time = ageing_time.unwrap_or(bridge.ageing_time);
+    let move_damping = read_time(section, "move_damping", "move at once", findings);
+    bridge.move_damping = move_damping.unwrap_or(bridge.move_damping);
+    bridge.group_fwd_mask = rules::bridge_mask(section, findings).unwrap_or(bridge.group_fwd_mask);
+    let no_linklocal_learn = section.boolean("no_linklocal_learn", findings);
+    bridge.no_linklocal_learn = no_linklocal_learn.unwrap_or(bridge.no_linklocal_learn);
     let fdb_max = section.number("fdb_max", FDB_MAX, findings);
     bridge.fdb_max = fdb_max.and_then(|max| usize::try_from(max).ok()).unwrap_or(bridge.fdb_max);
     bridge
 }
 
-/// The ageing time: text with a unit, or a whole number of seconds.
-fn read_ageing_time(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Duration> {
-    let at = section.value("ageing_time")?;
+/// A time: text with a unit, or a whole number of seconds; `zero` tells what 0 means.
+fn read_time(section: &Section<'_>, key: &str, zero: &str, findings: &mut Findings<'_>) -> Option<Duration> {
+    let at = section.value(key)?;
     let time = match at.value {
         DeValue::Integer(number) => {
             let seconds = integer(number).and_then(|seconds| u64::try_from(seconds).ok());
@@ -139,18 +154,18 @@ fn read_ageing_time(section: &Section<'_>, findings: &mut Findings<'_>) -> Optio
         }
         DeValue::String(text) => duration(text),
         _ => {
-            section.wrong_type("ageing_time", &at, "a time in quotes or whole seconds", findings);
+            section.wrong_type(key, &at, "a time in quotes or whole seconds", findings);
             return None;
         }
     };
-    let range = format!("from 0 (learn nothing) to \"{}s\"", LONGEST_AGEING.as_secs());
+    let range = format!("from 0 ({zero}) to \"{}s\"", LONGEST_AGEING.as_secs());
     match time {
         Ok(time) if time <= LONGEST_AGEING => return Some(time),
         Err(NotATime::Form) => {
             let help = "a whole number and a unit: \"300s\", \"5m\", \"1500ms\", \"1h\"; or 0";
-            findings.add(at.span, "`ageing_time` in [bridge] is no time", help);
+            findings.add(at.span, format!("`{key}` in [bridge] is no time"), help);
         }
-        _ => findings.add(at.span, "`ageing_time` in [bridge] is out of range", range),
+        _ => findings.add(at.span, format!("`{key}` in [bridge] is out of range"), range),
     }
     None
 }
@@ -166,7 +181,8 @@ fn read_ports(table: &DeTable<'_>, findings: &mut Findings<'_>) -> Vec<PlacedPor
                 let help = format!("as [ports.{}] with its options in the lines below", quoted(name.value));
                 findings.add(name.span.clone(), message, help.replace('`', ""));
                 let name = At { value: name.value.to_owned(), span: name.span };
-                ports.push(PlacedPort { name, device: None, kind: None, host: None });
+                let rules = PortRules::default();
+                ports.push(PlacedPort { name, device: None, kind: None, host: None, rules, backup: None });
             }
         }
     }
@@ -185,11 +201,38 @@ fn read_fdb(key: &At<&str>, array: &DeArray<'_>, findings: &mut Findings<'_>) ->
         let section = Section::new("[[fdb]]", span.clone(), FDB, table);
         section.unknown_keys(findings, |_| None);
         let mac = read_mac(&section, findings);
-        let port = section.required_text("port", findings);
-        let port = port.map(|port| At { value: port.value.to_owned(), span: port.span });
-        entries.push(PlacedEntry { span, mac, port });
+        let kind = read_entry_type(&section, findings);
+        let port = read_entry_port(&section, kind, findings);
+        entries.push(PlacedEntry { span, mac, kind, port });
     }
     entries
+}
+
+fn read_entry_type(section: &Section<'_>, findings: &mut Findings<'_>) -> EntryType {
+    let Some(written) = section.text("type", findings) else { return EntryType::Static };
+    let kind = EntryType::ALL.iter().find(|(name, _)| *name == written.value);
+    if kind.is_none() {
+        let message = format!("unknown type {} in [[fdb]]", quoted(written.value));
+        let known = EntryType::ALL.iter().map(|(name, _)| *name);
+        findings.add(written.span, message, did_you_mean(written.value, known));
+    }
+    kind.map_or(EntryType::Static, |(_, kind)| *kind)
+}
+
+fn read_entry_port(
+    section: &Section<'_>,
+    kind: EntryType,
+    findings: &mut Findings<'_>,
+) -> Option<At<String>> {
+    if kind == EntryType::Blackhole {
+        if let Some(at) = section.value("port") {
+            let help = "remove the line: frames from and to the address are dropped on all ports";
+            findings.add(at.span, "a blackhole entry has no `port`", help);
+        }
+        return None;
+    }
+    let port = section.required_text("port", findings)?;
+    Some(At { value: port.value.to_owned(), span: port.span })
 }
 
 fn read_mac(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<At<frame::MacAddr>> {

@@ -24,11 +24,29 @@ pub(crate) const BRIDGE: &[Key] = &[
     Key { name: "name", example: "\"switchd\"" },
     Key { name: "ageing_time", example: "\"300s\"" },
     Key { name: "fdb_max", example: "65536" },
+    Key { name: "group_fwd_mask", example: "0x4000" },
+    Key { name: "no_linklocal_learn", example: "true" },
+    Key { name: "move_damping", example: "\"3s\"" },
 ];
 
 /// `[ports.NAME]`, whatever the type.
-pub(crate) const PORT: &[Key] =
-    &[Key { name: "type", example: "\"tap\"" }, Key { name: "device", example: "\"tap0\"" }];
+pub(crate) const PORT: &[Key] = &[
+    Key { name: "type", example: "\"tap\"" },
+    Key { name: "device", example: "\"tap0\"" },
+    Key { name: "enabled", example: "true" },
+    Key { name: "state", example: "\"forwarding\"" },
+    Key { name: "learning", example: "true" },
+    Key { name: "flood", example: "true" },
+    Key { name: "mcast_flood", example: "true" },
+    Key { name: "bcast_flood", example: "true" },
+    Key { name: "hairpin", example: "true" },
+    Key { name: "isolated", example: "true" },
+    Key { name: "locked", example: "true" },
+    Key { name: "mab", example: "true" },
+    Key { name: "group_fwd_mask", example: "0x4000" },
+    Key { name: "backup_port", example: "\"lan\"" },
+    Key { name: "max_macs", example: "4" },
+];
 
 /// `[ports.NAME]`, by type.
 pub(crate) const KINDS: &[Kind] = &[Kind { name: "tap", keys: TAP }, Kind { name: "raw", keys: RAW }];
@@ -39,14 +57,18 @@ const TAP: &[Key] = &[
     Key { name: "owner", example: "\"libvirt-qemu\"" },
     Key { name: "up", example: "true" },
     Key { name: "host", example: "true" },
+    Key { name: "promisc", example: "true" },
     Key { name: "offload", example: "true" },
 ];
 
 const RAW: &[Key] = &[Key { name: "exclusive", example: "true" }, Key { name: "offload", example: "true" }];
 
 /// `[[fdb]]`.
-pub(crate) const FDB: &[Key] =
-    &[Key { name: "mac", example: "\"02:00:5e:10:00:01\"" }, Key { name: "port", example: "\"lan\"" }];
+pub(crate) const FDB: &[Key] = &[
+    Key { name: "mac", example: "\"02:00:5e:10:00:01\"" },
+    Key { name: "port", example: "\"lan\"" },
+    Key { name: "type", example: "\"static\"" },
+];
 
 /// The kinds of port that have the key.
 pub(crate) fn kinds_with(key: &str) -> impl Iterator<Item = &'static Kind> {

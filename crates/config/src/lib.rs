@@ -4,7 +4,7 @@
 //! at only as far as the text goes: whether a device exists is for the ports to find out.
 //!
 //! A file is read in two steps. Each table becomes plain data that still knows its places in the text
-//! (`file`, `port`, with `section` as the reader of one table); then come the checks across tables
+//! (`file`, `port` and `rules`, with `section` as the reader of one table); then come the checks across tables
 //! (`check`). Whatever is found goes into one list, which `problem` shows. A new kind of port is a variant
 //! of [`PortKind`], a row in `keys` and a function in `port`.
 #![forbid(unsafe_code)]
@@ -18,10 +18,14 @@ mod model;
 mod names;
 mod port;
 mod problem;
+mod rules;
 mod section;
 mod syntax;
 
-pub use model::{BridgeConfig, Config, Owner, PortConfig, PortKind, RawConfig, StaticEntry, TapConfig};
+pub use model::{
+    BridgeConfig, Config, EntryType, Owner, PortConfig, PortKind, PortRules, PortState, RawConfig,
+    StaticEntry, TapConfig,
+};
 pub use problem::{Problem, Problems};
 
 /// Reads the text of a configuration file; `file_name` is what the messages call it.

@@ -24,11 +24,25 @@ pub struct BridgeConfig {
     pub ageing_time: Duration,
     /// The most entries that the FDB holds, static ones included.
     pub fdb_max: usize,
+    /// Which of 01:80:c2:00:00:00 to 0f are forwarded, one bit each; bits 0 to 2 are never set.
+    pub group_fwd_mask: u16,
+    /// Whether nothing is learned from frames to those that are not forwarded. Where the file says
+    /// nothing: whether there is a locked port, which such a frame would open.
+    pub no_linklocal_learn: bool,
+    /// How long a port must be silent before a station leaves it. Zero: no time at all.
+    pub move_damping: Duration,
 }
 
 impl Default for BridgeConfig {
     fn default() -> Self {
-        Self { name: "switchd".to_owned(), ageing_time: Duration::from_secs(300), fdb_max: 65_536 }
+        Self {
+            name: "switchd".to_owned(),
+            ageing_time: Duration::from_secs(300),
+            fdb_max: 65_536,
+            group_fwd_mask: 0,
+            no_linklocal_learn: false,
+            move_damping: Duration::ZERO,
+        }
     }
 }
 
@@ -41,6 +55,88 @@ pub struct PortConfig {
     pub device: String,
     /// How frames get in and out, with the options of that kind.
     pub kind: PortKind,
+    /// What the switch does there.
+    pub rules: PortRules,
+}
+
+/// What the switch does at a port, whatever carries it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PortRules {
+    /// Whether the port takes part.
+    pub enabled: bool,
+    /// Its state while its link is up.
+    pub state: PortState,
+    /// Whether sources of its frames are learned. Of the host's own port not, unless the file says so.
+    pub learning: bool,
+    /// Whether it gets unicast to unknown stations.
+    pub flood: bool,
+    /// Whether it gets multicast.
+    pub mcast_flood: bool,
+    /// Whether it gets broadcast.
+    pub bcast_flood: bool,
+    /// Whether its own frames may come back to it.
+    pub hairpin: bool,
+    /// Whether it is kept apart from other ports that are isolated.
+    pub isolated: bool,
+    /// Whether only stations with an entry on it may send.
+    pub locked: bool,
+    /// Whether a locked port notes the others; only with `locked` and `learning`.
+    pub mab: bool,
+    /// Which of 01:80:c2:00:00:00 to 0f are forwarded from it, one bit each; bit 1 is never set.
+    pub group_fwd_mask: u16,
+    /// The name of the port that stands in for it while it is down: another one, and not the host's.
+    pub backup_port: Option<String>,
+    /// The most stations that are learned on it.
+    pub max_macs: Option<u32>,
+    /// Of the host's own port: whether it gets everything.
+    pub promisc: bool,
+}
+
+impl Default for PortRules {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            state: PortState::Forwarding,
+            learning: true,
+            flood: true,
+            mcast_flood: true,
+            bcast_flood: true,
+            hairpin: false,
+            isolated: false,
+            locked: false,
+            mab: false,
+            group_fwd_mask: 0,
+            backup_port: None,
+            max_macs: None,
+            promisc: false,
+        }
+    }
+}
+
+/// The states of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortState {
+    /// Nothing goes in or out.
+    Disabled,
+    /// The same, but it takes part in protocols.
+    Blocking,
+    /// The same.
+    Listening,
+    /// It learns, and forwards nothing.
+    Learning,
+    /// All of it.
+    Forwarding,
+}
+
+impl PortState {
+    /// Each with its word in the file.
+    pub(crate) const ALL: [(&str, Self); 5] = [
+        ("disabled", Self::Disabled),
+        ("blocking", Self::Blocking),
+        ("listening", Self::Listening),
+        ("learning", Self::Learning),
+        ("forwarding", Self::Forwarding),
+    ];
 }
 
 /// The kinds of port.
@@ -100,11 +196,39 @@ pub enum Owner {
     Uid(u32),
 }
 
-/// `[[fdb]]`: an address that is always reached through one port.
+/// `[[fdb]]`: an address of which the switch knows what to do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StaticEntry {
     /// A station's address: neither a group nor zero.
     pub mac: MacAddr,
-    /// The name of the port.
-    pub port: String,
+    /// What kind of entry this is.
+    pub kind: EntryType,
+    /// The name of the port; a blackhole has none.
+    pub port: Option<String>,
+}
+
+/// The kinds of entry that a file can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryType {
+    /// Behind the port until the station speaks on another.
+    Static,
+    /// Behind the port for good.
+    Sticky,
+    /// This host's own.
+    Local,
+    /// Behind the port, and dynamic once the station speaks on another.
+    ExternLearn,
+    /// Silenced.
+    Blackhole,
+}
+
+impl EntryType {
+    /// Each with its word in the file.
+    pub(crate) const ALL: [(&str, Self); 5] = [
+        ("static", Self::Static),
+        ("sticky", Self::Sticky),
+        ("local", Self::Local),
+        ("extern_learn", Self::ExternLearn),
+        ("blackhole", Self::Blackhole),
+    ];
 }

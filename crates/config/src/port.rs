@@ -9,6 +9,7 @@ use crate::keys::{KINDS, Key, Kind, PORT, kind_list, kinds_with, nearest};
 use crate::model::{Owner, PortKind, RawConfig, TapConfig};
 use crate::names::{check_interface, check_name, is_user_name};
 use crate::problem::{Findings, quoted};
+use crate::rules;
 use crate::section::{At, Section, integer};
 
 /// The MTU that a TAP takes, in bytes: ETH_MIN_MTU, and the most that its frames have room for.
@@ -33,9 +34,11 @@ pub(crate) fn read(name: At<&str>, table: &DeTable<'_>, findings: &mut Findings<
     let tap = is_or_may_be("tap").then(|| read_tap(&section, findings));
     let raw = is_or_may_be("raw").then(|| read_raw(&section, findings));
     let host = section.value("host").filter(|_| tap.as_ref().is_some_and(|tap| tap.host)).map(|at| at.span);
+    let (rules, backup) = rules::read(&section, host.is_some(), findings);
     let read = tap.map(PortKind::Tap).or(raw.map(PortKind::Raw));
     let kind = kind.and(read);
-    PlacedPort { name: At { value: name.value.to_owned(), span: name.span }, device, kind, host }
+    let name = At { value: name.value.to_owned(), span: name.span };
+    PlacedPort { name, device, kind, host, rules, backup }
 }
 
 fn read_type(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<&'static Kind> {

@@ -58,6 +58,11 @@ impl<'d> Section<'d> {
         None
     }
 
+    /// Whether the section may have `key`.
+    pub(crate) fn has_key(&self, key: &str) -> bool {
+        self.keys.iter().any(|known| known.name == key)
+    }
+
     /// The value under `key`, whatever it is.
     pub(crate) fn value(&self, key: &str) -> Option<At<&'d DeValue<'d>>> {
         self.table.get(key).map(|value| At { value: value.get_ref(), span: value.span() })

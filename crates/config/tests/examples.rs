@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use config::{BridgeConfig, PortKind, RawConfig, TapConfig, parse};
+use config::{BridgeConfig, EntryType, PortKind, PortRules, RawConfig, TapConfig, parse};
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config")
@@ -41,6 +41,10 @@ fn the_commented_example_shows_the_defaults() {
     let config =
         parse("switchd.toml", &uncommented.join("\n")).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(config.bridge, BridgeConfig::default());
+    let rules = &config.ports[0].rules;
+    assert!(rules.backup_port.is_some() && rules.max_macs.is_some());
+    assert_eq!(PortRules { backup_port: None, max_macs: None, ..rules.clone() }, PortRules::default());
+    assert_eq!(config.fdb[0].kind, EntryType::Static);
     let (PortKind::Tap(tap), PortKind::Raw(raw)) = (&config.ports[0].kind, &config.ports[1].kind) else {
         panic!("switchd.toml shows a tap port, then a raw one");
     };

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use config::{Owner, PortKind, Problems, RawConfig, TapConfig, parse};
+use config::{EntryType, Owner, PortKind, PortRules, PortState, Problems, RawConfig, TapConfig, parse};
 
 /// A file to which mistakes are added; it has eight lines.
 const GOOD: &str = "[bridge]\nname = \"sw0\"\n[ports.lan]\ntype = \"tap\"\ndevice = \"tap0\"\n\
@@ -59,7 +59,8 @@ fn unknown_keys() {
         1,
         "vlan",
         "unknown key `vlan` in [ports.uplink]",
-        "known here: type, device, exclusive, offload",
+        "known here: type, device, enabled, state, learning, flood, mcast_flood, bcast_flood, hairpin, isolated, \
+         locked, mab, group_fwd_mask, backup_port, max_macs, exclusive, offload",
     );
     added(
         "[[fdb]]\nmac = \"02:00:5e:10:00:01\"\nport = \"lan\"\nprot = 1",
@@ -584,8 +585,8 @@ fn what_is_right_is_read() {
     let plain = TapConfig { owner: Some(Owner::Uid(1000)), ..TapConfig::default() };
     assert_eq!(config.ports[2].kind, PortKind::Tap(plain));
     assert_eq!(
-        (config.fdb[0].mac.to_string().as_str(), config.fdb[0].port.as_str()),
-        ("02:00:5e:10:00:01", "a")
+        (config.fdb[0].mac.to_string().as_str(), config.fdb[0].kind, config.fdb[0].port.as_deref()),
+        ("02:00:5e:10:00:01", EntryType::Static, Some("a"))
     );
 }
 
@@ -595,5 +596,172 @@ fn ageing_times_are_seconds_or_text() {
     {
         let text = GOOD.replace("name = \"sw0\"", &format!("ageing_time = {written}"));
         assert_eq!(parse("sw.toml", &text).unwrap().bridge.ageing_time, Duration::from_secs(seconds));
+    }
+}
+
+#[test]
+fn rules_of_a_port() {
+    added(
+        "state = \"lerning\"",
+        1,
+        "\"lerning\"",
+        "unknown state `lerning` in [ports.uplink]",
+        "did you mean `learning`?",
+    );
+    added(
+        "mab = true\nlocked = true\nlearning = false",
+        1,
+        "true",
+        "`mab` in [ports.uplink] needs `locked` and `learning`",
+        "add `locked = true` and leave `learning` on, or remove the line",
+    );
+    for mask in ["2", "0xffff"] {
+        added(
+            &format!("group_fwd_mask = {mask}"),
+            1,
+            mask,
+            "`group_fwd_mask` in [ports.uplink] has a bit that is not allowed",
+            "01:80:c2:00:00:01, PAUSE, can't be in it (bit 1); LACP is 0x0004",
+        );
+    }
+    for mask in ["1", "0x4004"] {
+        one(
+            &GOOD.replace("name = \"sw0\"", &format!("group_fwd_mask = {mask}")),
+            2,
+            mask,
+            "`group_fwd_mask` in [bridge] has a bit that is not allowed",
+            "01:80:c2:00:00:00 to 02 can't be in it (bits 0 to 2); 02, LACP, can be in a port's; LLDP is 0x4000",
+        );
+    }
+    added(
+        "group_fwd_mask = 65536",
+        1,
+        "65536",
+        "`group_fwd_mask` in [ports.uplink] is out of range",
+        "from 0 to 65535",
+    );
+    added("max_macs = 0", 1, "0", "`max_macs` in [ports.uplink] is out of range", "from 1 to 16777216");
+    one(
+        &GOOD.replace("name = \"sw0\"", "move_damping = \"3 s\""),
+        2,
+        "\"3 s\"",
+        "`move_damping` in [bridge] is no time",
+        "a whole number and a unit: \"300s\", \"5m\", \"1500ms\", \"1h\"; or 0",
+    );
+}
+
+#[test]
+fn backups_that_cannot_be() {
+    let host = "[ports.h]\ntype = \"tap\"\nhost = true\n";
+    let other = "name another port, other than the host's";
+    added("backup_port = \"lna\"", 1, "\"lna\"", "no port `lna` as the backup", "did you mean `lan`?");
+    added("backup_port = \"uplink\"", 1, "\"uplink\"", "`uplink` can't be the backup of `uplink`", other);
+    added(&format!("backup_port = \"h\"\n{host}"), 1, "\"h\"", "`h` can't be the backup of `uplink`", other);
+}
+
+#[test]
+fn options_that_the_host_port_has_not() {
+    let host = "[ports.h]\ntype = \"tap\"\nhost = true\n";
+    added(
+        &format!("{host}isolated = false"),
+        4,
+        "false",
+        "`isolated` in [ports.h] is not for the host's own port",
+        "remove the line: it has `enabled`, `learning`, `promisc` and `max_macs`",
+    );
+    added(
+        "[ports.b]\ntype = \"tap\"\npromisc = true",
+        3,
+        "true",
+        "`promisc` in [ports.b] needs `host = true`",
+        "remove the line: only the host's own port can get all frames",
+    );
+    added(
+        "promisc = true",
+        1,
+        "promisc",
+        "`promisc` is an option of ports with type = \"tap\"; this one is \"raw\"",
+        "remove the line, or make it a port with type = \"tap\"",
+    );
+    added(
+        &format!("{host}[[fdb]]\nmac = \"02:00:5e:10:00:01\"\nport = \"h\"\ntype = \"sticky\""),
+        6,
+        "\"h\"",
+        "`h` is the host's own port: an entry on it can only be local",
+        "add `type = \"local\"`",
+    );
+}
+
+#[test]
+fn kinds_of_entry() {
+    let entry = "[[fdb]]\nmac = \"02:00:5e:10:00:01\"\n";
+    added(
+        &format!("{entry}port = \"lan\"\ntype = \"stiky\""),
+        4,
+        "\"stiky\"",
+        "unknown type `stiky` in [[fdb]]",
+        "did you mean `sticky`?",
+    );
+    added(
+        &format!("{entry}port = \"lan\"\ntype = \"blackhole\""),
+        3,
+        "\"lan\"",
+        "a blackhole entry has no `port`",
+        "remove the line: frames from and to the address are dropped on all ports",
+    );
+    for (written, kind) in [
+        ("static", EntryType::Static),
+        ("sticky", EntryType::Sticky),
+        ("local", EntryType::Local),
+        ("extern_learn", EntryType::ExternLearn),
+    ] {
+        let config = parse("sw.toml", &format!("{GOOD}{entry}port = \"lan\"\ntype = \"{written}\"")).unwrap();
+        assert_eq!((config.fdb[0].kind, config.fdb[0].port.as_deref()), (kind, Some("lan")));
+    }
+    let config = parse("sw.toml", &format!("{GOOD}{entry}type = \"blackhole\"")).unwrap();
+    assert_eq!((config.fdb[0].kind, config.fdb[0].port.as_deref()), (EntryType::Blackhole, None));
+}
+
+#[test]
+fn rules_that_are_right_are_read() {
+    let text = GOOD.replace("name = \"sw0\"", "group_fwd_mask = 0x4008\nmove_damping = \"3s\"")
+        + "enabled = false\nstate = \"learning\"\nflood = false\nmcast_flood = false\nbcast_flood = false\n\
+           hairpin = true\nisolated = true\nlocked = true\nmab = true\ngroup_fwd_mask = 5\n\
+           backup_port = \"lan\"\nmax_macs = 9\n\
+           [ports.h]\ntype = \"tap\"\nhost = true\npromisc = true\n";
+    let config = parse("sw.toml", &text).unwrap();
+    assert_eq!((config.bridge.group_fwd_mask, config.bridge.move_damping), (0x4008, Duration::from_secs(3)));
+    let uplink = PortRules {
+        enabled: false,
+        state: PortState::Learning,
+        learning: true,
+        flood: false,
+        mcast_flood: false,
+        bcast_flood: false,
+        hairpin: true,
+        isolated: true,
+        locked: true,
+        mab: true,
+        group_fwd_mask: 5,
+        backup_port: Some("lan".to_owned()),
+        max_macs: Some(9),
+        promisc: false,
+    };
+    assert_eq!(config.ports[1].rules, uplink);
+    let host = PortRules { learning: false, promisc: true, ..PortRules::default() };
+    assert_eq!((&config.ports[0].rules, &config.ports[2].rules), (&PortRules::default(), &host));
+}
+
+/// A frame to a reserved address would open a locked port for its sender.
+#[test]
+fn nothing_is_learnt_from_reserved_addresses_where_a_port_is_locked_unless_the_file_says_so() {
+    let off = GOOD.replace("name = \"sw0\"", "no_linklocal_learn = false");
+    for (text, expected) in [
+        (GOOD.to_owned(), false),
+        (format!("{GOOD}locked = true"), true),
+        (format!("{off}locked = true"), false),
+        (off.replace("= false", "= true"), true),
+    ] {
+        assert_eq!(parse("sw.toml", &text).unwrap().bridge.no_linklocal_learn, expected, "{text}");
     }
 }

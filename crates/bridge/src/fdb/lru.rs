@@ -34,7 +34,7 @@ impl List {
 }
 
 /// The lists of all ports.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Lru {
     nodes: Vec<Node>,
     free: u32,
@@ -52,6 +52,11 @@ impl Lru {
     /// Number of nodes in all lists.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Number of nodes of one port.
+    pub(super) fn len_of(&self, port: PortId) -> usize {
+        self.lists.get(usize::from(port.0)).map_or(0, |list| list.len as usize)
     }
 
     /// Appends a new node to a port's list. The caller keeps [`Lru::len`] below the room it asked for.

@@ -22,6 +22,13 @@ pub(super) struct Table<T> {
     larger: Vec<HashTable<T>>,
 }
 
+impl<T: Clone> Clone for Table<T> {
+    /// The entries, without the room for more: a copy is for looking at.
+    fn clone(&self) -> Self {
+        Self { active: self.active.clone(), larger: Vec::new() }
+    }
+}
+
 impl<T> Table<T> {
     /// Room for `entries`.
     pub(super) fn new(entries: usize) -> Self {

@@ -51,7 +51,7 @@ pub(crate) fn port(bridge: &mut Bridge) -> PortId {
 
 /// Adds the host's own port with its link up.
 pub(crate) fn host_port(bridge: &mut Bridge) -> PortId {
-    let port = bridge.add_port(bridge::PortSettings { host: true }).unwrap();
+    let port = bridge.add_port(bridge::PortSettings::host()).unwrap();
     bridge.set_link(port, true);
     port
 }
