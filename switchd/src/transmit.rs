@@ -38,10 +38,11 @@ pub(crate) fn hand_over(
     finisher: &mut Finisher,
     frame: &Frame<'_>,
 ) -> Result<usize, Loss> {
-    if tx.capabilities().takes(frame) {
+    let capabilities = tx.capabilities();
+    if capabilities.takes(frame) {
         return tx.send(frame).map(|()| 1).map_err(Loss::Refused);
     }
-    finisher.finish(frame, |segment| tx.send(segment)).map_err(|error| match error {
+    finisher.finish_for(capabilities, frame, |segment| tx.send(segment)).map_err(|error| match error {
         FinishError::Egress(error) => Loss::Refused(error),
         FinishError::Malformed(_) => Loss::Unfinishable,
     })

@@ -8,8 +8,11 @@ mod lan;
 mod packets;
 mod yardstick;
 
-use cable::Cable;
-use lan::{Lan, PAIRS, PLAIN_RAW, Plan, Port};
+use std::convert::Infallible;
+
+use cable::{Cable, Read};
+use frame::{Finisher, Frame};
+use lan::{Lan, PAIRS, Plan, Port, RAW};
 use packets::{Outer, Packet, Transport};
 use testbed::checksum::{self, Verdict};
 use testbed::link::add_address;
@@ -49,7 +52,9 @@ fn add_tunnels(lan: &Lan, underlay: Underlay) {
 
 /// Outer and inner frames are both right, and the inner ones finished where the port takes nothing else.
 fn check_frames(lan: &Lan, receiver: Port, underlay: Underlay, address: &str) {
-    let capture = lan::capture(lan.host(2), 1600);
+    // Segments come to a port with offloads in trains, which its kernel cuts.
+    let longest = if receiver.offload { 66_000 } else { 1600 };
+    let capture = lan::capture(lan.host(2), longest);
     assert!(tcp_transfer(lan.host(1), lan.host(2), address, FEW_BYTES).unwrap().intact);
     let frames = capture.stop().unwrap();
     let bytes: usize = frames.iter().map(|frame| frame.bytes.len()).sum();
@@ -60,7 +65,11 @@ fn check_frames(lan: &Lan, receiver: Port, underlay: Underlay, address: &str) {
         if frame.bytes.get(underlay.overhead - 14..).is_some_and(|rest| rest.starts_with(&VXLAN_PORT)) {
             layers.push(&frame.bytes[underlay.overhead..]);
         }
-        assert!(frame.bytes.len() <= 1514, "a tunnel's frame of {} bytes was not cut", frame.bytes.len());
+        if frame.bytes.len() > 1514 {
+            assert!(receiver.offload, "{receiver}: a frame of {} bytes was not cut", frame.bytes.len());
+            assert_eq!(checksum::check(&frame.bytes), Verdict::Unfinished, "{receiver}");
+            continue;
+        }
         // The sum of an outer UDP header is over the inner frame as it will be once it is finished.
         let inner_first = layers.iter().rev();
         for layer in inner_first {
@@ -76,15 +85,14 @@ fn check_frames(lan: &Lan, receiver: Port, underlay: Underlay, address: &str) {
 }
 
 fn vxlan(underlay: Underlay, pairs: &[[Port; 2]]) {
-    // Whatever the ports take, a tunnel's segments are cut at the switch.
-    let yardstick = Yardstick::new(&Plan::of(&[PLAIN_RAW; 2]), |lan| add_tunnels(lan, underlay));
+    let yardstick = Yardstick::new(&Plan::of(&[RAW; 2]), |lan| add_tunnels(lan, underlay));
     for ports in pairs {
         let lan = Lan::build(&Plan::of(ports));
         add_tunnels(&lan, underlay);
         for net in INNER {
             check_frames(&lan, ports[1], underlay, &format!("{net}2"));
         }
-        yardstick.check(&format!("VXLAN over {}", underlay.net), &lan, ports, INNER);
+        yardstick.check(&format!("VXLAN over {}", underlay.net), &lan, ports, INNER, false);
     }
 }
 
@@ -132,6 +140,18 @@ fn tunnels() -> Vec<Packet> {
     tunnels
 }
 
+/// The segments in what arrives: the datagrams of a train, or the one frame that it is.
+fn finished(read: &Read) -> Vec<Vec<u8>> {
+    let frame = Frame::parse(&read.bytes, 0, None, read.offload).unwrap();
+    let mut segments = Vec::new();
+    let kept = Finisher::new().finish(&frame, |segment| {
+        segments.push(segment.to_vec());
+        Ok::<(), Infallible>(())
+    });
+    kept.unwrap_or_else(|error| panic!("{error:?}: {:?}", read.offload));
+    segments
+}
+
 /// Two guests on raw ports, the second one with offloads on its port or not.
 fn carry_to(offload: bool) {
     let switch = Namespace::new("switch").unwrap();
@@ -147,11 +167,16 @@ fn carry_to(offload: bool) {
         let (bytes, header) = packet.whole(&payload, 1300, 0x1234);
         guest.write(&bytes, header).unwrap();
         let wanted = packet.segments(&payload, 1300);
-        let arrived = other.read_until(wanted.len(), &format!("{packet:?}"), |_| true);
+        let mut arrived = Vec::new();
+        while arrived.len() < wanted.len() {
+            for read in other.read_until(1, &format!("{packet:?}"), |_| true) {
+                assert!(offload || read.offload.is_plain(), "{packet:?}: a frame is not finished");
+                arrived.extend(finished(&read));
+            }
+        }
         for (number, (wanted, arrived)) in wanted.iter().zip(&arrived).enumerate() {
-            let at = wanted.iter().zip(&arrived.bytes).position(|(a, b)| a != b);
-            assert!(arrived.offload.is_plain(), "{packet:?}: segment {number} is not finished");
-            assert!(*wanted == arrived.bytes, "{packet:?}: segment {number} differs at {at:?}");
+            let at = wanted.iter().zip(arrived).position(|(a, b)| a != b);
+            assert!(wanted == arrived, "{packet:?}: segment {number} differs at {at:?}");
         }
         assert_eq!(arrived.len(), wanted.len(), "{packet:?}");
     }

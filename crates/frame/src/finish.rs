@@ -10,6 +10,7 @@ use crate::checksum::Sum;
 use crate::headers::{Headers, UDP_HEADER, tcp_header_len};
 use crate::offload::LONG_HEADER;
 use crate::segment::{Place, write_headers};
+use crate::train::{MAX_DATAGRAMS, Train};
 use crate::view::ADDRESSES;
 use crate::{Capabilities, Frame, GsoType, MAX_FRAME, Offload};
 
@@ -144,6 +145,30 @@ impl Finisher {
         }
     }
 
+    /// As [`Finisher::finish`] for an egress of these capabilities: a tunnel's segments go out in trains
+    /// that the egress can cut itself, where it can ([`crate::train`]).
+    ///
+    /// # Errors
+    /// As [`Finisher::finish`].
+    pub fn finish_for<E>(
+        &mut self,
+        capabilities: Capabilities,
+        frame: &Frame<'_>,
+        mut each: impl FnMut(&Frame<'_>) -> Result<(), E>,
+    ) -> Result<usize, FinishError<E>> {
+        if frame.offload().gso != GsoType::None
+            && frame.untagged_len() <= MAX_FRAME
+            && let Ok(headers) = Headers::of(frame)
+            && let Some(train) = Train::of(&headers, frame.rest(), capabilities)
+        {
+            self.scratch[LONG_HEADER..REST].copy_from_slice(frame.addresses());
+            let result = self.cut_into_trains(frame, &headers, train, &mut each);
+            self.scratch[..LONG_HEADER].fill(0);
+            return result;
+        }
+        self.finish(frame, each)
+    }
+
     /// Finishes the checksum of any protocol, as `skb_checksum_help` of the kernel does: the sum of all
     /// bytes from `csum_start` to the end, padding and all, of which the field holds the beginning.
     fn sum<E>(
@@ -161,7 +186,7 @@ impl Finisher {
         let checksum = Sum::of(covered).checksum_not_zero();
         let place = self.scratch[..end].get_mut(field..field + 2).ok_or(FinishFault::Truncated)?;
         place.copy_from_slice(&checksum.to_be_bytes());
-        self.hand_on(end, frame, each)?;
+        self.hand_on(end, frame, Offload::default(), each)?;
         Ok(1)
     }
 
@@ -173,14 +198,7 @@ impl Finisher {
         let headers = Headers::of(frame)?;
         let whole = frame.rest();
         let (head, payload) = whole.split_at(headers.end);
-        let size = usize::from(frame.offload().gso_size).clamp(1, payload.len().max(1));
-        if headers.end + size.min(payload.len()) - headers.ip_start() > usize::from(u16::MAX) {
-            return Err(FinishFault::TooLong.into());
-        }
-        let count = payload.len().div_ceil(size).max(1);
-        if count > MAX_SEGMENTS {
-            return Err(FinishFault::TooMany.into());
-        }
+        let (size, count) = parts(&headers, frame, payload)?;
         self.scratch[REST..REST + head.len()].copy_from_slice(head);
         for index in 0..count {
             let offset = index * size;
@@ -188,8 +206,44 @@ impl Finisher {
             let end = REST + head.len() + part.len();
             let segment = &mut self.scratch[REST..end];
             segment[head.len()..].copy_from_slice(part);
-            write_headers(&headers, whole, segment, Place { index, offset, last: index + 1 == count });
-            self.hand_on(end, frame, each)?;
+            write_headers(&headers, 0, whole, segment, Place { index, offset, last: index + 1 == count });
+            self.hand_on(end, frame, Offload::default(), each)?;
+        }
+        Ok(count)
+    }
+
+    fn cut_into_trains<E>(
+        &mut self,
+        frame: &Frame<'_>,
+        headers: &Headers,
+        train: Train,
+        each: &mut impl FnMut(&Frame<'_>) -> Result<(), E>,
+    ) -> Result<usize, FinishError<E>> {
+        let whole = frame.rest();
+        let (head, payload) = whole.split_at(headers.end);
+        let (size, count) = parts(headers, frame, payload)?;
+        let (outer, inner) = head.split_at(train.payload());
+        let datagram = inner.len() + size.min(payload.len());
+        let room = usize::from(u16::MAX) - (outer.len() - headers.ip_start());
+        let per_train = (room / datagram).clamp(1, MAX_DATAGRAMS);
+
+        self.scratch[REST..REST + outer.len()].copy_from_slice(outer);
+        for first in (0..count).step_by(per_train) {
+            let mut end = REST + outer.len();
+            for index in first..count.min(first + per_train) {
+                let offset = index * size;
+                let part = &payload[offset..payload.len().min(offset + size)];
+                // As seen from here the headers stand where they stood in the whole.
+                let segment = &mut self.scratch[end - outer.len()..end + inner.len() + part.len()];
+                segment[outer.len()..head.len()].copy_from_slice(inner);
+                segment[head.len()..].copy_from_slice(part);
+                let place = Place { index, offset, last: index + 1 == count };
+                write_headers(headers, Train::LAYERS, whole, segment, place);
+                end += inner.len() + part.len();
+            }
+            let offload = train.close(whole, &mut self.scratch[REST..end], first, datagram);
+            self.scratch[..LONG_HEADER].copy_from_slice(&offload.encode());
+            self.hand_on(end, frame, offload, each)?;
         }
         Ok(count)
     }
@@ -198,8 +252,19 @@ impl Finisher {
         &self,
         end: usize,
         frame: &Frame<'_>,
+        offload: Offload,
         each: &mut impl FnMut(&Frame<'_>) -> Result<(), E>,
     ) -> Result<(), FinishError<E>> {
-        each(&Frame::finished(&self.scratch[..end], frame.tag())).map_err(FinishError::Egress)
+        each(&Frame::made(&self.scratch[..end], frame.tag(), offload)).map_err(FinishError::Egress)
     }
+}
+
+/// Payload bytes of each segment, and the number of segments.
+fn parts(headers: &Headers, frame: &Frame<'_>, payload: &[u8]) -> Result<(usize, usize), FinishFault> {
+    let size = usize::from(frame.offload().gso_size).clamp(1, payload.len().max(1));
+    if headers.end + size.min(payload.len()) - headers.ip_start() > usize::from(u16::MAX) {
+        return Err(FinishFault::TooLong);
+    }
+    let count = payload.len().div_ceil(size).max(1);
+    if count > MAX_SEGMENTS { Err(FinishFault::TooMany) } else { Ok((size, count)) }
 }

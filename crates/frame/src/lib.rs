@@ -20,6 +20,7 @@ mod headers;
 pub mod mac;
 pub mod offload;
 mod segment;
+mod train;
 mod tunnel;
 pub mod view;
 pub mod vlan;

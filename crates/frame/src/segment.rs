@@ -23,17 +23,17 @@ pub(crate) struct Place {
 /// Makes the headers in `segment` true of it. `whole` is the frame that is cut, `segment` the same
 /// headers with a part of the payload behind them; both start at the EtherType. Lengths must fit 16 bits.
 ///
-/// Inner headers first: outer checksums are over them.
-pub(crate) fn write_headers(headers: &Headers, whole: &[u8], segment: &mut [u8], place: Place) {
+/// Inner headers first: outer checksums are over them. The first `skip` layers are left alone.
+pub(crate) fn write_headers(headers: &Headers, skip: usize, whole: &[u8], segment: &mut [u8], place: Place) {
     let (start, old_len) = (headers.start, whole.len() - headers.start);
     match headers.transport {
         Transport::Tcp => tcp(&whole[start..], &mut segment[start..], place),
         Transport::Udp => put16(segment, start + 4, (segment.len() - start) as u16),
     }
     transport_checksum(headers.transport, &whole[start..], old_len, &mut segment[start..]);
-    for layer in headers.layers().iter().rev() {
+    for layer in headers.layers().iter().skip(skip).rev() {
         match *layer {
-            Layer::Ipv4(at) => ipv4(&whole[at..], &mut segment[at..], place),
+            Layer::Ipv4(at) => ipv4(&whole[at..], &mut segment[at..], place.index),
             Layer::Ipv6(at) => put16(segment, at + 4, (segment.len() - at - IPV6_HEADER) as u16),
             Layer::Udp { at, ip } => outer_udp(whole, segment, at, ip),
             Layer::Gre(at) => gre(&whole[at..], &mut segment[at..], place),
@@ -73,9 +73,10 @@ fn transport_checksum(transport: Transport, whole: &[u8], old_len: usize, segmen
     put16(segment, field, checksum);
 }
 
-fn ipv4(whole: &[u8], segment: &mut [u8], place: Place) {
+/// The id goes on with each segment, of which this is number `index`.
+pub(crate) fn ipv4(whole: &[u8], segment: &mut [u8], index: usize) {
     put16(segment, 2, segment.len() as u16);
-    put16(segment, 4, get16(whole, 4).wrapping_add(place.index as u16));
+    put16(segment, 4, get16(whole, 4).wrapping_add(index as u16));
     put16(segment, 10, 0);
     let header = usize::from(segment[0] & 0x0f) * 4;
     let checksum = Sum::of(&segment[..header]).checksum();
@@ -121,7 +122,7 @@ fn get32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-fn put16(bytes: &mut [u8], at: usize, value: u16) {
+pub(crate) fn put16(bytes: &mut [u8], at: usize, value: u16) {
     bytes[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }
 

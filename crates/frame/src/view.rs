@@ -82,10 +82,10 @@ impl<'a> Frame<'a> {
         Ok(frame)
     }
 
-    /// A finished frame: `received` holds a long offload header of zeros and then the frame, 14 bytes at
-    /// least, without the outer tag.
+    /// A frame that we have made: `received` holds `offload` in its long form and then the frame, 14 bytes
+    /// at least, without the outer tag.
     #[inline]
-    pub(crate) fn finished(received: &'a [u8], tag: Option<Tag>) -> Self {
+    pub(crate) fn made(received: &'a [u8], tag: Option<Tag>, offload: Offload) -> Self {
         debug_assert!(received.len() >= LONG_HEADER + ETHERNET_HEADER);
         Self {
             received,
@@ -93,7 +93,7 @@ impl<'a> Frame<'a> {
             rest: ADDRESSES as u8,
             edited: tag.is_some(),
             tag,
-            offload: Offload::default(),
+            offload,
         }
     }
 

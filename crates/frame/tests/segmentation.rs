@@ -150,6 +150,36 @@ proptest! {
         prop_assert_eq!(Some(segment_len(&frame) + tag), expected.iter().map(Vec::len).max());
     }
 
+    /// A train cut as UDP gives the same segments as the frame cut at once.
+    #[test]
+    fn trains_for_an_egress_that_cuts_udp_hold_the_same_segments(
+        packet in packet(2),
+        (payload, size) in payload(),
+        junk in any::<u16>(),
+    ) {
+        let (bytes, offload) = packet.whole(&payload, size, junk);
+        let frame = Frame::parse(&bytes, 0, None, offload).unwrap();
+        let mut finisher = Finisher::new();
+        let mut segments = Vec::new();
+        let count = finisher.finish_for(TAKES_ALL, &frame, |train| {
+            prop_assert!(TAKES_ALL.takes(train), "{:?}", train.offload());
+            prop_assert_eq!(train.tag(), frame.tag());
+            // What goes out behind the offload header in one write is the same frame.
+            if let Some(written) = train.verbatim(12) {
+                let header = *written.first_chunk().unwrap();
+                let again = Frame::parse(written, 12, None, Offload::decode(&header).unwrap());
+                prop_assert_eq!(*again.unwrap().offload(), *train.offload());
+            }
+            segments.extend(finish(train).unwrap());
+            Ok(())
+        });
+        let count = count.map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
+        prop_assert_eq!(count, packet.segments(&payload, size).len());
+        prop_assert_eq!(segments, packet.segments(&payload, size));
+        // And leaves nothing behind for the next frame.
+        prop_assert_eq!(finish(&frame).unwrap(), packet.segments(&payload, size));
+    }
+
     #[test]
     fn segments_parse_and_their_payloads_are_the_whole_payload(
         packet in packet(0),

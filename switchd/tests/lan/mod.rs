@@ -112,19 +112,13 @@ impl Lan {
         Self { switchd: Some(switchd), ..lan }
     }
 
-    /// The same hosts on a bridge of the kernel's, over veths: what switchd is compared with. Where a port
-    /// of the plan takes finished frames only, the hosts send no others.
+    /// The same hosts on a bridge of the kernel's, over veths: what switchd is compared with.
     pub(crate) fn build_kernel_bridge(plan: &Plan<'_>) -> Self {
         let lan = Self::hosts(plan);
         let names: Vec<_> = (1..=plan.ports.len()).map(|number| format!("p{number}")).collect();
         (1..=plan.ports.len()).for_each(|number| lan.wire(plan, number));
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         kernel_bridge(&lan.switch, "br0", &names).unwrap();
-        if plan.ports.iter().any(|port| !port.offload) {
-            for host in &lan.hosts {
-                host.ip("link set eth0 gso_max_segs 1").unwrap();
-            }
-        }
         lan
     }
 
