@@ -69,7 +69,11 @@ struct Switch {
 impl Switch {
     fn new(stations: u32) -> Self {
         let fdb_max = stations.max(FDB_MAX) as usize;
-        let mut bridge = Bridge::new(BridgeSettings { ageing_time: Span::from_secs(1 << 30), fdb_max, ..BridgeSettings::default() });
+        let mut bridge = Bridge::new(BridgeSettings {
+            ageing_time: Span::from_secs(1 << 30),
+            fdb_max,
+            ..BridgeSettings::default()
+        });
         let ports = (0..4).map(|_| bridge.add_port(PortSettings::default()).unwrap()).collect::<Vec<_>>();
         for port in &ports {
             bridge.set_link(*port, true);
