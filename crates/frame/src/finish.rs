@@ -146,7 +146,7 @@ impl Finisher {
     }
 
     /// As [`Finisher::finish`] for an egress of these capabilities: a tunnel's segments go out in trains
-    /// that the egress can cut itself, where it can ([`crate::train`]).
+    /// that the egress can cut itself, where it can (`train.rs`).
     ///
     /// # Errors
     /// As [`Finisher::finish`].
