@@ -14,6 +14,7 @@ pub(crate) fn assemble(config: &Config) -> anyhow::Result<(Bridge, Vec<Attachmen
     let settings = BridgeSettings {
         ageing_time: Span(config.bridge.ageing_time.as_millis() as u64),
         fdb_max: config.bridge.fdb_max,
+        fdb_max_learned: config.bridge.fdb_max_learned,
         group_fwd_mask: config.bridge.group_fwd_mask,
         no_linklocal_learn: config.bridge.no_linklocal_learn,
         move_damping: Span(config.bridge.move_damping.as_millis() as u64),

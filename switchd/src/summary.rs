@@ -25,6 +25,7 @@ pub(crate) fn log(attachments: &[Attachment], report: &Report) {
         learned = totals.learned,
         moved = totals.moved,
         evicted = totals.evicted,
+        refused = totals.refused,
         aged = totals.aged,
         "fdb"
     );

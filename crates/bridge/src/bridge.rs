@@ -28,8 +28,31 @@ impl Bridge {
     /// A bridge without ports, with all the memory that its FDB will use.
     #[must_use]
     pub fn new(settings: BridgeSettings) -> Self {
-        let fdb = Fdb::new(settings.fdb_max, settings.ageing_time, settings.move_damping);
+        let mut fdb = Fdb::new(settings.fdb_max, settings.ageing_time, settings.move_damping);
+        fdb.set_limits(settings.ageing_time, settings.move_damping, settings.fdb_max_learned, Moment(0));
         Self { settings, ports: Ports::default(), fdb }
+    }
+
+    /// The settings of the whole switch.
+    #[must_use]
+    pub fn settings(&self) -> &BridgeSettings {
+        &self.settings
+    }
+
+    /// Changes the settings of the whole switch, all but `fdb_max`; the next frame obeys them. Entries that
+    /// are older than a new ageing time are gone at once, as in Linux: with zero, all that age.
+    ///
+    /// # Errors
+    /// A [`SettingsRefused`] says which setting can't be; nothing is changed then.
+    pub fn set_settings(&mut self, settings: BridgeSettings, now: Moment) -> Result<(), SettingsRefused> {
+        settings.check()?;
+        if settings.fdb_max != self.settings.fdb_max {
+            return Err(SettingsRefused::FdbMax);
+        }
+        self.settings = settings;
+        let BridgeSettings { ageing_time, move_damping, fdb_max_learned, .. } = settings;
+        self.fdb.set_limits(ageing_time, move_damping, fdb_max_learned, now);
+        Ok(())
     }
 
     /// Adds a port, its link down and without a check of the MTU.

@@ -20,7 +20,7 @@ use crate::moment::{Moment, Span};
 use crate::port::{MAX_PORTS, PortId};
 use lru::Lru;
 pub use slot::EntryKind;
-use slot::{BLACKHOLE, EXTERNAL, KERNEL, LOCAL, LOCKED, STATIC, STICKY, Slot, UNTOUCHED};
+use slot::{BLACKHOLE, BY_USER, EXTERNAL, KERNEL, LOCAL, LOCKED, STATIC, STICKY, Slot, UNTOUCHED};
 pub(crate) use slot::{Found, MAX_DYNAMIC, Way};
 use table::Table;
 
@@ -54,6 +54,8 @@ pub struct FdbCounters {
     pub aged: u64,
     /// Removed to make room: a sign of too many addresses on one port.
     pub evicted: u64,
+    /// Not made because `fdb_max_learned` stations were learned already.
+    pub refused: u64,
 }
 
 /// FID and MAC address in one integer: the key of an entry.
@@ -88,6 +90,8 @@ pub enum Lesson {
     Own(PortId),
     /// This port holds as many stations as it may (`max_macs`).
     Limited,
+    /// As many stations as may be (`fdb_max_learned`) are learned already.
+    Full,
     /// The station was heard on this other port too short a while ago (`move_damping`).
     Damped(PortId),
 }
@@ -99,6 +103,10 @@ pub(crate) struct Fdb {
     hasher: DefaultHashBuilder,
     lru: Lru,
     max: usize,
+    /// Most entries that are learned, the user's own not counted; 0 for no such limit.
+    max_learned: u32,
+    /// How many of the entries that age were learned.
+    learned: usize,
     /// Entries that are not dynamic.
     fixed: usize,
     blackholes: usize,
@@ -133,6 +141,8 @@ impl Fdb {
             hasher: DefaultHashBuilder::default(),
             lru: Lru::new(max, MAX_PORTS),
             max,
+            max_learned: 0,
+            learned: 0,
             fixed: 0,
             blackholes: 0,
             ageing,
@@ -157,6 +167,23 @@ impl Fdb {
         if now != self.now {
             (self.now, self.tick) = (now, (now.0 / self.granule) as u16);
         }
+    }
+
+    /// Takes other limits from now on: entries that have come of age by that go, and mean nothing any more
+    /// before they do.
+    pub(crate) fn set_limits(&mut self, ageing: Span, damping: Span, max_learned: u32, now: Moment) {
+        (self.ageing, self.damping, self.max_learned) = (ageing, damping, max_learned);
+        let granule = granule(ageing, damping);
+        if granule != self.granule {
+            self.granule = granule;
+            self.tick = (self.now.0 / granule) as u16;
+            let lru = &self.lru;
+            self.table.retain(|slot| {
+                slot.tick = slot.node_id().map_or(0, |node| (lru.updated(node).0 / granule) as u16);
+                true
+            });
+        }
+        self.age(now);
     }
 
     /// Where a station is. An entry that has expired says nothing, also if it was not yet cleared away.
@@ -249,7 +276,7 @@ impl Fdb {
             EntryKind::External => {
                 self.take(key);
                 let tick = self.tick;
-                self.put_dynamic(Slot { key, node: 0, port: port.0, tick });
+                self.put_dynamic(Slot { key, node: BY_USER, port: port.0, tick });
             }
             EntryKind::Dynamic | EntryKind::Locked => {
                 let Some(node) = slot.node_id() else { return Lesson::Off };
@@ -257,7 +284,7 @@ impl Fdb {
                     return Lesson::Damped(from);
                 }
                 self.lru.refresh(from, port, node, self.now);
-                (slot.node, slot.port, slot.tick) = (node.0, port.0, self.tick);
+                (slot.node, slot.port, slot.tick) = (node.0 | slot.node & BY_USER, port.0, self.tick);
             }
         }
         self.counters.moved += 1;
@@ -272,6 +299,10 @@ impl Fdb {
         }
         if limit.is_some_and(|limit| self.lru.len_of(PortId(slot.port)) >= limit as usize) {
             return Lesson::Limited;
+        }
+        if self.max_learned > 0 && self.learned >= self.max_learned as usize {
+            self.counters.refused += 1;
+            return Lesson::Full;
         }
         self.counters.learned += 1;
         self.put_dynamic(slot);
@@ -289,6 +320,7 @@ impl Fdb {
             self.counters.evicted += 1;
         }
         slot.node |= self.lru.insert(port, slot.key, self.now).0;
+        self.learned += usize::from(slot.is_learned());
         self.put(self.hash(slot.key), slot);
     }
 
@@ -304,6 +336,7 @@ impl Fdb {
             Some(node) => self.lru.remove(PortId(slot.port), node),
             None => self.fixed -= 1,
         }
+        self.learned -= usize::from(slot.is_learned());
         self.blackholes -= usize::from(slot.node == BLACKHOLE);
         Some(slot)
     }
@@ -347,7 +380,7 @@ impl Fdb {
             EntryKind::Dynamic | EntryKind::Locked if self.max == 0 => return false,
             EntryKind::Dynamic | EntryKind::Locked => {
                 self.take(key.0);
-                let node = if kind == EntryKind::Locked { LOCKED } else { 0 };
+                let node = if kind == EntryKind::Locked { LOCKED | BY_USER } else { BY_USER };
                 self.put_dynamic(Slot { key: key.0, node, port: port.0, tick: self.tick });
                 return true;
             }

@@ -258,6 +258,7 @@ impl Bridge {
             Lesson::Damped(_) => port.counters.damped += 1,
             Lesson::NotAsked
             | Lesson::Off
+            | Lesson::Full
             | Lesson::Known
             | Lesson::New
             | Lesson::Sticky(_)

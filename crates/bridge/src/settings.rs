@@ -20,6 +20,9 @@ pub struct BridgeSettings {
     pub ageing_time: Span,
     /// Most dynamic entries, up to [`MAX_FDB`]; memory for all of them is taken at once.
     pub fdb_max: usize,
+    /// Most entries that are learned, those that the user made not counted: as in Linux, further stations
+    /// are then not learned, and their frames still flow. 0: no limit but `fdb_max`, which makes room.
+    pub fdb_max_learned: u32,
     /// Which of the addresses 01:80:c2:00:00:00 to 0f are forwarded, one bit each. Bits 0 to 2 can't be
     /// set here ([`BridgeSettings::check`]) and would have no effect.
     pub group_fwd_mask: u16,
@@ -36,6 +39,7 @@ impl Default for BridgeSettings {
         Self {
             ageing_time: Span::from_secs(300),
             fdb_max: 65_536,
+            fdb_max_learned: 0,
             group_fwd_mask: 0,
             no_linklocal_learn: false,
             move_damping: Span::ZERO,
@@ -166,6 +170,8 @@ pub enum SettingsRefused {
     NotForHost,
     /// The backup of a port is the port itself, or there is no such port.
     Backup(PortId),
+    /// The memory for `fdb_max` entries is taken when the bridge is made.
+    FdbMax,
 }
 
 impl fmt::Display for SettingsRefused {
@@ -194,6 +200,7 @@ impl fmt::Display for SettingsRefused {
             Self::Backup(port) => {
                 write!(f, "port number {} can't be the backup: name another port of the bridge", port.0)
             }
+            Self::FdbMax => write!(f, "fdb_max can't change while the bridge runs: start it anew"),
         }
     }
 }

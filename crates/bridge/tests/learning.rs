@@ -4,8 +4,8 @@
 mod stations;
 
 use bridge::{
-    Bridge, BridgeSettings, DropReason, EntryKind, EntryRefused, LocalKind, MAX_PORTS, Moment, PortId,
-    PortSettings, SettingsRefused, Span,
+    Bridge, BridgeSettings, DropReason, EntryKind, EntryRefused, LocalKind, MAX_PORTS, Moment, NewEntry,
+    PortId, PortSettings, SettingsRefused, Span,
 };
 use frame::{Frame, FrameFault, MacAddr, Offload};
 use stations::{BROADCAST, host_port, port, send, station};
@@ -296,4 +296,68 @@ fn a_bridge_has_as_many_ports_as_linux_and_no_more() {
     assert_eq!(send(&mut bridge, last, BROADCAST, station(1), T).len(), MAX_PORTS - 1);
     bridge.remove_port(PortId(5));
     assert_eq!(bridge.add_port(PortSettings::default()), Ok(PortId(5)));
+}
+
+/// As the kernel's fdb_max_learned: entries of the user's do not count, static or not; what was learned
+/// counts until the user replaces it.
+#[test]
+fn beyond_fdb_max_learned_stations_are_not_learned_and_their_frames_still_flow() {
+    let mut bridge = Bridge::new(BridgeSettings { fdb_max_learned: 2, ..BridgeSettings::default() });
+    let (a, b) = (port(&mut bridge), port(&mut bridge));
+    bridge.add_entry(station(8), NewEntry::Dynamic(a), Moment(0)).unwrap();
+    bridge.add_entry(station(9), NewEntry::Static(a), Moment(0)).unwrap();
+    for n in 1..=3 {
+        assert_eq!(send(&mut bridge, a, BROADCAST, station(n), Moment(0)), [b.0]);
+    }
+    let known =
+        |bridge: &Bridge| (1..=3).filter(|n| bridge.lookup(station(*n)).is_some()).collect::<Vec<_>>();
+    assert_eq!((known(&bridge), bridge.fdb_counters().refused), (vec![1, 2], 1));
+    // Those that are known are refreshed and move all the same.
+    send(&mut bridge, b, BROADCAST, station(1), Moment(0));
+    assert_eq!(bridge.lookup(station(1)), Some(b));
+    send(&mut bridge, a, BROADCAST, station(3), Moment(0));
+    assert_eq!(known(&bridge), [1, 2]);
+    // The user's now, so there is room for another.
+    bridge.replace_entry(station(1), NewEntry::Dynamic(b), Moment(0)).unwrap();
+    send(&mut bridge, a, BROADCAST, station(3), Moment(0));
+    assert_eq!(known(&bridge), [1, 2, 3]);
+    bridge.remove_entry(station(2), Some(a), Moment(0)).unwrap();
+    send(&mut bridge, a, BROADCAST, station(4), Moment(0));
+    assert_eq!(bridge.lookup(station(4)), Some(a));
+}
+
+#[test]
+fn a_new_ageing_time_holds_for_entries_that_are_there() {
+    let mut bridge = Bridge::new(BridgeSettings::default());
+    let a = port(&mut bridge);
+    let set = |bridge: &mut Bridge, seconds, now| {
+        let settings = BridgeSettings { ageing_time: Span::from_secs(seconds), ..*bridge.settings() };
+        bridge.set_settings(settings, now).unwrap();
+    };
+    send(&mut bridge, a, BROADCAST, station(1), Moment(0));
+    send(&mut bridge, a, BROADCAST, station(2), Moment(9_000));
+    bridge.add_static(station(3), a).unwrap();
+    set(&mut bridge, 5, Moment(10_000));
+    assert_eq!((bridge.fdb_len(), bridge.lookup(station(1))), (2, None));
+    // Refreshed in the new, finer measure: nothing is lost by the change.
+    send(&mut bridge, a, BROADCAST, station(2), Moment(13_000));
+    bridge.tick(Moment(17_000));
+    assert_eq!(bridge.lookup(station(2)), Some(a));
+    set(&mut bridge, 300, Moment(17_500));
+    bridge.tick(Moment(200_000));
+    assert_eq!(bridge.lookup(station(2)), Some(a));
+    set(&mut bridge, 0, Moment(200_000));
+    assert_eq!((bridge.fdb_len(), bridge.lookup(station(3))), (1, Some(a)));
+    send(&mut bridge, a, BROADCAST, station(1), Moment(200_000));
+    assert_eq!(bridge.fdb_len(), 1);
+}
+
+#[test]
+fn settings_that_can_t_be_change_nothing() {
+    let mut bridge = Bridge::new(BridgeSettings::default());
+    let more = BridgeSettings { fdb_max: 7, ..BridgeSettings::default() };
+    assert_eq!(bridge.set_settings(more, Moment(0)), Err(SettingsRefused::FdbMax));
+    let mask = BridgeSettings { group_fwd_mask: 4, ..BridgeSettings::default() };
+    assert_eq!(bridge.set_settings(mask, Moment(0)), Err(SettingsRefused::BridgeMask(4)));
+    assert_eq!(*bridge.settings(), BridgeSettings::default());
 }

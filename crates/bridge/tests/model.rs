@@ -67,6 +67,12 @@ impl Pair {
             Step::Settings { port, settings } => {
                 assert_eq!(bridge.set_port_settings(PortId(port), settings), model.set_port(port, settings));
             }
+            Step::Bridge { settings, keep_max } => {
+                let fdb_max = if keep_max { model.settings.fdb_max } else { settings.fdb_max };
+                let settings = BridgeSettings { fdb_max, ..settings };
+                assert_eq!(bridge.set_settings(settings, Moment(self.now)), model.set_settings(settings));
+                assert_eq!(*bridge.settings(), model.settings);
+            }
             Step::Link { port, up } => {
                 bridge.set_link(PortId(port), up);
                 model.set_link(port, up);

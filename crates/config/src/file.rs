@@ -19,6 +19,8 @@ use crate::syntax;
 const LONGEST: usize = 1 << 20;
 /// The sizes of FDB that can be asked for, in entries.
 const FDB_MAX: Range<i64> = 1..16_777_217;
+/// 0 for no limit.
+const FDB_MAX_LEARNED: Range<i64> = 0..16_777_217;
 /// The least that a switch needs.
 const SMALLEST: &str = "the smallest file is:\n[ports.tap0]\ntype = \"tap\"\n[ports.eth0]\ntype = \"raw\"";
 
@@ -141,6 +143,9 @@ fn read_bridge(section: &Section<'_>, findings: &mut Findings<'_>) -> BridgeConf
     bridge.no_linklocal_learn = no_linklocal_learn.unwrap_or(bridge.no_linklocal_learn);
     let fdb_max = section.number("fdb_max", FDB_MAX, findings);
     bridge.fdb_max = fdb_max.and_then(|max| usize::try_from(max).ok()).unwrap_or(bridge.fdb_max);
+    let learned = section.number("fdb_max_learned", FDB_MAX_LEARNED, findings);
+    bridge.fdb_max_learned =
+        learned.and_then(|max| u32::try_from(max).ok()).unwrap_or(bridge.fdb_max_learned);
     bridge
 }
 

@@ -24,6 +24,7 @@ pub(crate) const BRIDGE: &[Key] = &[
     Key { name: "name", example: "\"switchd\"" },
     Key { name: "ageing_time", example: "\"300s\"" },
     Key { name: "fdb_max", example: "65536" },
+    Key { name: "fdb_max_learned", example: "1000" },
     Key { name: "group_fwd_mask", example: "0x4000" },
     Key { name: "no_linklocal_learn", example: "true" },
     Key { name: "move_damping", example: "\"3s\"" },

@@ -24,6 +24,8 @@ pub struct BridgeConfig {
     pub ageing_time: Duration,
     /// The most entries that the FDB holds, static ones included.
     pub fdb_max: usize,
+    /// The most entries that are learnt; further stations are not. Zero: no such limit.
+    pub fdb_max_learned: u32,
     /// Which of 01:80:c2:00:00:00 to 0f are forwarded, one bit each; bits 0 to 2 are never set.
     pub group_fwd_mask: u16,
     /// Whether nothing is learned from frames to those that are not forwarded. Where the file says
@@ -39,6 +41,7 @@ impl Default for BridgeConfig {
             name: "switchd".to_owned(),
             ageing_time: Duration::from_secs(300),
             fdb_max: 65_536,
+            fdb_max_learned: 0,
             group_fwd_mask: 0,
             no_linklocal_learn: false,
             move_damping: Duration::ZERO,

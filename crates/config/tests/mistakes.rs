@@ -208,6 +208,8 @@ fn numbers_out_of_range() {
     {
         one(&bridge(written), 2, value, "`fdb_max` in [bridge] is out of range", "from 1 to 16777216");
     }
+    let learned = "`fdb_max_learned` in [bridge] is out of range";
+    one(&bridge("fdb_max_learned = -1"), 2, "-1", learned, "from 0 to 16777216");
     for mtu in ["67", "65536", "99999999999999999999999"] {
         let text = format!("[ports.b]\ntype = \"tap\"\nmtu = {mtu}");
         added(&text, 3, mtu, "`mtu` in [ports.b] is out of range", "from 68 to 65535");
@@ -567,14 +569,14 @@ fn a_text_over_one_mebibyte_is_refused() {
 
 #[test]
 fn what_is_right_is_read() {
-    let text = "[bridge]\nageing_time = \"1500ms\"\nfdb_max = 16_777_216\n[ports.z]\ntype = \"tap\"\nmtu = 9000\n\
+    let text = "[bridge]\nageing_time = \"1500ms\"\nfdb_max = 16_777_216\nfdb_max_learned = 3\n[ports.z]\ntype = \"tap\"\nmtu = 9000\n\
                 persist = true\nowner = \"libvirt-qemu\"\nup = false\nhost = true\noffload = false\n\
                 [ports.a]\ntype = \"raw\"\ndevice = \"eth0\"\nexclusive = false\noffload = false\n\
                 [ports.m]\ntype = \"tap\"\nowner = 1000\n[[fdb]]\nmac = \"02:00:5e:10:00:01\"\nport = \"a\"\n";
     let config = parse("sw.toml", text).unwrap();
     assert_eq!(config.bridge.name, "switchd");
     assert_eq!(config.bridge.ageing_time, Duration::from_millis(1500));
-    assert_eq!(config.bridge.fdb_max, 16_777_216);
+    assert_eq!((config.bridge.fdb_max, config.bridge.fdb_max_learned), (16_777_216, 3));
     let named: Vec<(&str, &str)> =
         config.ports.iter().map(|p| (p.name.as_str(), p.device.as_str())).collect();
     assert_eq!(named, [("z", "z"), ("a", "eth0"), ("m", "m")]);

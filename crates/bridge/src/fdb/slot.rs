@@ -62,6 +62,8 @@ pub(crate) struct Found {
 
 /// In [`Slot::node`], beside the number of a node: the entry is a locked one.
 pub(super) const LOCKED: u32 = 1 << 30;
+/// The same: the user made this entry that ages, or what it was before, so it does not count as learned.
+pub(super) const BY_USER: u32 = 1 << 29;
 /// Values of [`Slot::node`] for entries without a node; all from the first on are such.
 const FIXED: u32 = u32::MAX - 15;
 pub(super) const STATIC: u32 = FIXED;
@@ -102,7 +104,12 @@ impl Slot {
     /// The place in the list of ages, of an entry that ages.
     #[inline]
     pub(super) fn node_id(&self) -> Option<NodeId> {
-        (self.node < FIXED).then_some(NodeId(self.node & !LOCKED))
+        (self.node < FIXED).then_some(NodeId(self.node & !(LOCKED | BY_USER)))
+    }
+
+    /// Whether it counts against `fdb_max_learned`.
+    pub(super) fn is_learned(&self) -> bool {
+        self.node < FIXED && self.node & BY_USER == 0
     }
 
     #[inline]

@@ -16,6 +16,7 @@ pub(crate) enum Step {
     AddPort { settings: PortSettings },
     RemovePort { port: u16 },
     Settings { port: u16, settings: PortSettings },
+    Bridge { settings: BridgeSettings, keep_max: bool },
     Link { port: u16, up: bool },
     Mtu { port: u16, mtu: Option<u32> },
     Local { port: u16, mac: Option<MacAddr>, kind: LocalKind },
@@ -138,6 +139,8 @@ pub(crate) fn steps() -> impl Strategy<Value = Step> {
         2 => port_settings().prop_map(|settings| Step::AddPort { settings }),
         1 => ports().prop_map(|port| Step::RemovePort { port }),
         4 => (ports(), port_settings()).prop_map(|(port, settings)| Step::Settings { port, settings }),
+        2 => (bridge_settings(), prop::bool::weighted(0.9))
+            .prop_map(|(settings, keep_max)| Step::Bridge { settings, keep_max }),
         3 => (ports(), prop::bool::weighted(0.8)).prop_map(|(port, up)| Step::Link { port, up }),
         1 => (ports(), prop::option::of(50u32..60)).prop_map(|(port, mtu)| Step::Mtu { port, mtu }),
         2 => (ports(), prop::option::weighted(0.7, addresses()), local_kinds())
@@ -159,12 +162,16 @@ pub(crate) fn bridge_settings() -> impl Strategy<Value = BridgeSettings> {
         prop_oneof![Just(0u16), any::<u16>().prop_map(|mask| mask & !7)],
         any::<bool>(),
         prop_oneof![3 => Just(0u64), 1 => Just(100), 1 => Just(900)],
+        prop_oneof![2 => Just(0u32), 1 => 1u32..6],
     )
-        .prop_map(|(fdb_max, ageing, group_fwd_mask, no_linklocal_learn, damping)| BridgeSettings {
-            ageing_time: Span(ageing),
-            fdb_max,
-            group_fwd_mask,
-            no_linklocal_learn,
-            move_damping: Span(damping),
+        .prop_map(|(fdb_max, ageing, group_fwd_mask, no_linklocal_learn, damping, learned)| {
+            BridgeSettings {
+                ageing_time: Span(ageing),
+                fdb_max,
+                fdb_max_learned: learned,
+                group_fwd_mask,
+                no_linklocal_learn,
+                move_damping: Span(damping),
+            }
         })
 }

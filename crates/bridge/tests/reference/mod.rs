@@ -18,6 +18,8 @@ pub(crate) struct Entry {
     kind: EntryKind,
     /// Of a local one: the kernel has its own copy.
     kernel: bool,
+    /// The user made it, or what it was before.
+    by_user: bool,
     updated: u64,
 }
 
@@ -137,6 +139,16 @@ impl Model {
         self.settle();
     }
 
+    pub(crate) fn set_settings(&mut self, settings: BridgeSettings) -> Result<(), SettingsRefused> {
+        settings.check()?;
+        if settings.fdb_max != self.settings.fdb_max {
+            return Err(SettingsRefused::FdbMax);
+        }
+        self.settings = settings;
+        self.tick();
+        Ok(())
+    }
+
     pub(crate) fn host(&self) -> Option<u16> {
         self.ports.iter().find(|(_, port)| port.settings.host).map(|(id, _)| *id)
     }
@@ -164,9 +176,9 @@ impl Model {
         self.entries.retain(|entry| entry.mac != mac);
     }
 
-    fn put(&mut self, mac: MacAddr, port: Option<u16>, kind: EntryKind, kernel: bool) {
+    fn put(&mut self, mac: MacAddr, port: Option<u16>, kind: EntryKind, kernel: bool, by_user: bool) {
         self.remove(mac);
-        let entry = Entry { mac, port, kind, kernel, updated: self.now };
+        let entry = Entry { mac, port, kind, kernel, by_user, updated: self.now };
         if entry.ages() && self.dynamic_len() == self.settings.fdb_max {
             let ingress = port.unwrap();
             let most = self.ports.keys().map(|id| self.held(*id)).max().unwrap();
@@ -201,7 +213,7 @@ impl Model {
         if let Some((mac, kind)) = new {
             let owner = self.entries.iter().find(|entry| entry.mac == mac && entry.kind == EntryKind::Local);
             if owner.is_none_or(|owner| owner.port == Some(id)) {
-                self.put(mac, Some(id), EntryKind::Local, kind == LocalKind::Kernel);
+                self.put(mac, Some(id), EntryKind::Local, kind == LocalKind::Kernel, true);
             }
         }
     }
@@ -211,7 +223,7 @@ impl Model {
         let locals: Vec<_> = self.ports.iter().filter_map(|(id, port)| Some((*id, port.local?))).collect();
         for (id, (mac, kind)) in locals {
             if !self.is_local(mac) {
-                self.put(mac, Some(id), EntryKind::Local, kind == LocalKind::Kernel);
+                self.put(mac, Some(id), EntryKind::Local, kind == LocalKind::Kernel, true);
             }
         }
     }
@@ -251,7 +263,7 @@ impl Model {
         if kind == EntryKind::Dynamic && self.settings.fdb_max == 0 {
             return Err(EntryRefused::NoRoom);
         }
-        self.put(mac, port.map(|port| port.0), kind, false);
+        self.put(mac, port.map(|port| port.0), kind, false, true);
         Ok(())
     }
 
@@ -302,13 +314,16 @@ impl Model {
             self.ports[&ingress].settings.max_macs.is_some_and(|max| self.held(ingress) >= max as usize);
         let is_host = self.ports[&ingress].settings.host;
         let Some(place) = self.entries.iter().position(|entry| entry.mac == mac) else {
+            let learned = self.dynamic().filter(|entry| !entry.by_user).count();
             if self.settings.fdb_max == 0 {
             } else if full {
                 self.counters(ingress).limited += 1;
+            } else if (1..=learned).contains(&(self.settings.fdb_max_learned as usize)) {
+                self.totals.refused += 1;
             } else {
                 self.totals.learned += 1;
                 let kind = if locked { EntryKind::Locked } else { EntryKind::Dynamic };
-                self.put(mac, Some(ingress), kind, false);
+                self.put(mac, Some(ingress), kind, false, false);
             }
             return;
         };
@@ -332,14 +347,14 @@ impl Model {
             EntryKind::External if self.settings.fdb_max == 0 => {}
             _ if full => self.counters(ingress).limited += 1,
             EntryKind::External => {
-                self.put(mac, Some(ingress), EntryKind::Dynamic, false);
+                self.put(mac, Some(ingress), EntryKind::Dynamic, false, true);
                 self.count_move(ingress);
             }
             EntryKind::Dynamic | EntryKind::Locked => {
                 if self.now - entry.updated < self.settings.move_damping.0 {
                     self.counters(ingress).damped += 1;
                 } else {
-                    self.put(mac, Some(ingress), EntryKind::Dynamic, false);
+                    self.put(mac, Some(ingress), EntryKind::Dynamic, false, entry.by_user);
                     self.count_move(ingress);
                 }
             }
