@@ -35,9 +35,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
 
-    /// How log lines look
-    #[arg(long, value_enum, default_value = "human")]
-    pub(crate) log_format: LogFormat,
+    /// How log lines look [default: the journal's own form where systemd leads stderr there, else human]
+    #[arg(long, value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
 
     /// What is logged: error, warn, info, debug, or a filter [default: $RUST_LOG, else info]
     #[arg(long, value_name = "FILTER")]

@@ -1,21 +1,18 @@
 //! The one place that asks the clock. Everything below is given a [`Moment`].
 
-use std::time::Instant;
-
 use bridge::Moment;
+use rustix::time::{ClockId, clock_gettime};
 
-/// Counts milliseconds from its creation; never runs backwards.
+/// Milliseconds of the kernel's monotonic clock, which all processes since the machine was started share: what
+/// one notes the next one understands.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(Instant);
+pub(crate) struct Clock;
 
 impl Clock {
-    pub(crate) fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    /// Milliseconds since the start.
-    pub(crate) fn now(&self) -> Moment {
+    /// Never runs backwards.
+    pub(crate) fn now(self) -> Moment {
+        let now = clock_gettime(ClockId::Monotonic);
         // 584 million years of milliseconds fit.
-        Moment(self.0.elapsed().as_millis() as u64)
+        Moment(now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000)
     }
 }

@@ -32,6 +32,8 @@ pub(crate) enum Event {
     Refused(PortId, i32),
     /// Something remarkable about a station, and how many such events were left out before it.
     Station { event: bridge::Event, left_out: u64 },
+    /// Frames have come: what was counted and learned is not what it was. Told now and then.
+    Changed,
     /// The forwarding loop has returned.
     Ended,
 }

@@ -30,7 +30,7 @@ pub(crate) fn load(arguments: &Arguments) -> anyhow::Result<Config> {
         Err(problems) => {
             let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             eprint!("{}", problems.render(colour));
-            bail!("{} problem(s) in the configuration; nothing was started", problems.len())
+            bail!("{} problem(s) in the configuration", problems.len())
         }
     }
 }

@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bridge::LocalKind;
-use config::PortKind;
+use config::{Config, PortKind};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::{Events, Interest, Poll, Token, Waker};
 use ports::device;
 use ports::links::{LinkEvent, LinkWatcher};
 use ports::tap::TapError;
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{info, warn};
 
 use crate::attachment::{Attachment, Held, Reaction};
-use crate::command::{Command, Event};
+use crate::command::{Command, Event, Report};
 use crate::open::{Opened, Opener};
-use crate::summary;
+use crate::{summary, systemd};
 
 const SIGNALS: Token = Token(0);
 const LINKS: Token = Token(1);
@@ -61,7 +61,7 @@ impl Listener {
     /// If the kernel refuses epoll, signals or rtnetlink.
     pub(crate) fn new() -> anyhow::Result<(Self, Arc<Waker>)> {
         let poll = Poll::new().context("can't poll")?;
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1]).context("can't catch signals")?;
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1]).context("can't catch signals")?;
         let mut links = LinkWatcher::new().context("can't watch links through rtnetlink")?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         poll.registry().register(&mut links, LINKS, Interest::READABLE)?;
@@ -77,6 +77,16 @@ pub(crate) struct Control {
     pub(crate) events: Receiver<Event>,
     pub(crate) opener: Opener,
     pub(crate) attachments: Vec<Attachment>,
+    /// The configuration file read again, with whatever is wrong in it.
+    pub(crate) read_again: Box<dyn Fn() -> anyhow::Result<Config>>,
+    pub(crate) shown: Shown,
+}
+
+/// What the service manager was told last: ports whose link is up, and entries in the FDB.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shown {
+    up: usize,
+    entries: usize,
 }
 
 impl Control {
@@ -119,10 +129,20 @@ impl Control {
         for signal in pending {
             match signal {
                 SIGUSR1 => self.summarise(),
+                SIGHUP => self.reload(),
                 _ => return false,
             }
         }
         true
+    }
+
+    fn reload(&self) {
+        systemd::reloading();
+        match (self.read_again)() {
+            Ok(_) => info!("the configuration is correct; a restart applies what has changed in it"),
+            Err(error) => warn!("{error:#}; nothing was changed"),
+        }
+        systemd::ready();
     }
 
     fn hear_links(&mut self) -> anyhow::Result<bool> {
@@ -132,6 +152,9 @@ impl Control {
             for index in 0..self.attachments.len() {
                 self.react(index, event);
             }
+        }
+        if self.ports_up() != self.shown.up {
+            self.look();
         }
         Ok(true)
     }
@@ -155,6 +178,7 @@ impl Control {
                     );
                 }
                 Event::Station { event, left_out } => self.tell_station(event, left_out),
+                Event::Changed => self.look(),
                 Event::Ended => anyhow::bail!("the forwarding thread has ended"),
             }
         }
@@ -302,13 +326,32 @@ impl Control {
         self.opener.release(&config, held);
     }
 
-    fn summarise(&self) {
+    fn summarise(&mut self) {
+        match self.report() {
+            Some(report) => summary::log(&self.attachments, &report),
+            None => warn!("the forwarding thread did not answer within {PATIENCE:?}; no summary"),
+        }
+    }
+
+    fn report(&self) -> Option<Report> {
         let (reply, answer) = bounded(1);
         self.worker.send(Command::Report(reply));
-        match answer.recv_timeout(PATIENCE) {
-            Ok(report) => summary::log(&self.attachments, &report),
-            Err(_) => warn!("the forwarding thread did not answer within {PATIENCE:?}; no summary"),
+        answer.recv_timeout(PATIENCE).ok()
+    }
+
+    /// Looks at what the worker has counted and learned, and shows it in the service manager's words.
+    pub(crate) fn look(&mut self) {
+        let Some(report) = self.report() else { return };
+        let shown = Shown { up: self.ports_up(), entries: report.fdb.len() };
+        if shown != self.shown {
+            let ports = self.attachments.len();
+            systemd::status(&format!("{} of {ports} ports up, {} MACs", shown.up, shown.entries));
+            self.shown = shown;
         }
+    }
+
+    fn ports_up(&self) -> usize {
+        self.attachments.iter().filter(|port| port.held.as_ref().is_some_and(|held| held.up)).count()
     }
 
     /// Puts back what was changed on interfaces. The worker has closed its halves by now.

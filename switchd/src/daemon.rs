@@ -7,12 +7,16 @@ use config::Config;
 use crossbeam_channel::bounded;
 use tracing::{error, info};
 
+use crate::arguments::Arguments;
 use crate::assembly::assemble;
 use crate::clock::Clock;
 use crate::command::{Command, Event};
-use crate::control::{Control, Listener, ToWorker};
+use crate::configuration;
+use crate::control::{Control, Listener, Shown, ToWorker};
 use crate::open::{Opened, Opener};
 use crate::run_dir::RunDir;
+use crate::systemd;
+use crate::watchdog::Watchdog;
 use crate::worker::{self, Channels, Worker};
 
 /// Commands that wait for the worker at most; it takes all between two turns.
@@ -23,26 +27,37 @@ const COMMANDS: usize = 256;
 /// # Errors
 /// If a port of the configuration is refused, and nothing is left behind then; or if the kernel takes
 /// away what the daemon lives on.
-pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
+pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let run_dir = RunDir::take(&config.bridge.name)?;
     let (listener, wake_control) = Listener::new()?;
     let opener = Opener::new(&run_dir);
     let (bridge, attachments) = assemble(config)?;
 
     let (commands, from_control) = bounded(COMMANDS);
-    let (events, from_worker) = bounded(2 * bridge::MAX_PORTS + 1 + worker::NEWS);
-    let channels =
-        Channels { commands: from_control, events: events.clone(), wake_control: wake_control.clone() };
+    let (events, from_worker) = bounded(2 * bridge::MAX_PORTS + 2 + worker::NEWS);
+    let channels = Channels {
+        commands: from_control,
+        events: events.clone(),
+        wake_control: wake_control.clone(),
+        watchdog: Watchdog::from_environment().context("can't reach the watchdog of the service manager")?,
+    };
     let (worker, waker) = Worker::new(bridge, attachments.len(), channels).context("can't set up polling")?;
     let worker_link = ToWorker { commands, waker };
-    let mut control = Control { listener, worker: worker_link, events: from_worker, opener, attachments };
+    let mut control = Control {
+        listener,
+        worker: worker_link,
+        events: from_worker,
+        opener,
+        attachments,
+        read_again: Box::new(move || configuration::load(&arguments)),
+        shown: Shown::default(),
+    };
 
     let opened = open_all(&mut control)?;
-    let clock = Clock::start();
     let thread = thread::Builder::new()
         .name("forward".to_owned())
         .spawn(move || {
-            let result = worker.run(clock);
+            let result = worker.run(Clock);
             if events.try_send(Event::Ended).is_ok() {
                 let _ = wake_control.wake();
             }
@@ -50,9 +65,13 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         })
         .context("can't start the forwarding thread")?;
     attach_all(&mut control, opened);
+    // The answer comes after all of that was carried out.
+    control.look();
     info!(bridge = config.bridge.name, ports = config.ports.len(), "forwarding");
+    systemd::ready();
 
     let ended = control.run();
+    systemd::stopping();
     control.worker.send(Command::Stop);
     let forwarded = thread.join();
     control.put_back();

@@ -1,6 +1,7 @@
 //! The forwarding loop. One turn: receive → forward → transmit for each ready port, then tick, then
 //! commands. Owns the bridge and the ports outright; per frame it makes no allocation, takes no lock,
-//! writes no log and makes no system call but the port's own. Idle, it sleeps until an FDB entry ages.
+//! writes no log and makes no system call but the port's own. Idle, it sleeps until an FDB entry ages or its
+//! watchdog wants to be fed.
 
 use std::io;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::command::{Command, Event, Report};
 use crate::news::News;
 use crate::ready::ReadyList;
 use crate::transmit::{Loss, hand_over};
+use crate::watchdog::Watchdog;
 
 const WAKER: Token = Token(usize::MAX);
 
@@ -27,6 +29,9 @@ pub(crate) const NEWS: usize = 32;
 
 /// Ageing under load runs this often; when idle, at the moment when an entry expires.
 const TICK: Span = Span(250);
+
+/// While frames come, control is asked to look at what was counted and learned this often.
+const LOOK: Span = Span(700);
 
 /// The open halves of a port.
 struct Halves {
@@ -44,6 +49,8 @@ pub(crate) struct Channels {
     pub(crate) events: Sender<Event>,
     /// Wakes control after an event.
     pub(crate) wake_control: Arc<Waker>,
+    /// Told with every turn that forwarding goes on.
+    pub(crate) watchdog: Option<Watchdog>,
 }
 
 impl Channels {
@@ -77,6 +84,9 @@ pub(crate) struct Worker {
     channels: Channels,
     news: News,
     next_tick: Moment,
+    /// Frames have come since control was last asked to look.
+    changed: bool,
+    next_look: Moment,
     stopped: bool,
 }
 
@@ -99,6 +109,8 @@ impl Worker {
             channels,
             news: News::default(),
             next_tick: Moment(0),
+            changed: false,
+            next_look: Moment(0),
             stopped: false,
         };
         Ok((worker, waker))
@@ -140,8 +152,12 @@ impl Worker {
     }
 
     fn idle_time(&mut self, now: Moment) -> Option<Duration> {
-        self.next_tick = self.bridge.next_deadline()?;
-        Some(Duration::from_millis(self.next_tick.0.saturating_sub(now.0)))
+        let ageing = self.bridge.next_deadline();
+        self.next_tick = ageing.unwrap_or(self.next_tick);
+        let look = self.changed.then_some(self.next_look);
+        let feed = self.channels.watchdog.as_ref().map(Watchdog::next);
+        let next = [ageing, look, feed].into_iter().flatten().min()?;
+        Some(Duration::from_millis(next.0.saturating_sub(now.0)))
     }
 
     /// One batch from each port that was ready when the turn began.
@@ -171,6 +187,7 @@ impl Worker {
     }
 
     fn forward(&mut self, ingress: PortId, now: Moment) {
+        self.changed |= !self.batch.is_empty();
         self.bridge.look_ahead((0..self.batch.len()).map(|index| self.batch.frame(index)));
         for index in 0..self.batch.len() {
             let frame = self.batch.frame(index);
@@ -217,6 +234,13 @@ impl Worker {
         if now >= self.next_tick {
             self.bridge.tick(now);
             self.next_tick = now + TICK;
+        }
+        if self.changed && now >= self.next_look {
+            (self.changed, self.next_look) = (false, now + LOOK);
+            self.channels.tell(Event::Changed);
+        }
+        if let Some(watchdog) = &mut self.channels.watchdog {
+            watchdog.feed(now);
         }
     }
 

@@ -1,5 +1,5 @@
 //! What tests, benches and the demo are built on: network namespaces and the wires between them, virtual
-//! hosts that send and check traffic, QEMU guests, packet capture, and a running `switchd` to put in the
+//! hosts that send and check traffic, QEMU guests, machines that boot a systemd, packet capture, and a running `switchd` to put in the
 //! middle. Never shipped.
 //!
 //! Everything here needs root and a Linux machine. Whatever it makes, a namespace, a guest, a process,
@@ -23,6 +23,7 @@ pub mod datagrams;
 pub mod frame_socket;
 pub mod guest;
 pub mod link;
+pub mod machine;
 pub mod namespace;
 pub mod pattern;
 pub mod pcap;
@@ -38,6 +39,7 @@ pub use datagrams::udp_exchange;
 pub use frame_socket::FrameSocket;
 pub use guest::{Guest, GuestOptions};
 pub use link::{End, kernel_bridge, veth};
+pub use machine::Machine;
 pub use namespace::Namespace;
 pub use ping::{Ping, ping};
 pub use process::{Process, Signal};

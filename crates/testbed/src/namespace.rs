@@ -35,13 +35,21 @@ impl Namespace {
     /// # Errors
     /// `ip netns` fails, most likely for want of root.
     pub fn new(label: &str) -> Result<Self> {
-        CLEAN.call_once(remove_stale);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PREFIX}{}-{number}-{label}", std::process::id());
+        let name = new_name(label);
         command::run(&format!("ip netns add {name}"))?;
         let namespace = Self { name };
         namespace.ip("link set lo up")?;
         Ok(namespace)
+    }
+
+    /// The namespace that a process is in, under a name as [`Namespace::new`] gives it.
+    ///
+    /// # Errors
+    /// As [`Namespace::new`], or there is no such process.
+    pub(crate) fn of_process(label: &str, pid: &str) -> Result<Self> {
+        let name = new_name(label);
+        command::run(&format!("ip netns attach {name} {pid}"))?;
+        Ok(Self { name })
     }
 
     /// Its name, as `ip netns` knows it.
@@ -141,6 +149,12 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         remove(&self.name);
     }
+}
+
+fn new_name(label: &str) -> String {
+    CLEAN.call_once(remove_stale);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{PREFIX}{}-{number}-{label}", std::process::id())
 }
 
 /// Kills what runs in the namespace and removes it. Says nothing: there is nobody to tell.

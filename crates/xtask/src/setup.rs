@@ -1,8 +1,10 @@
 //! Installs what the demo and the tests need, and says what and why.
 
+use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use testbed::machine;
 
 use crate::run::{cargo, run as run_command, works};
 
@@ -16,7 +18,7 @@ pub(crate) enum Use {
 }
 
 /// Debian packages: name, who needs it, what for.
-const PACKAGES: [(&str, Use, &str); 9] = [
+const PACKAGES: [(&str, Use, &str); 11] = [
     ("iproute2", Use::Demo, "makes namespaces and wires"),
     ("iputils-ping", Use::Demo, "measures round-trip times"),
     ("qemu-system-x86", Use::Demo, "runs the virtual machines"),
@@ -26,7 +28,12 @@ const PACKAGES: [(&str, Use, &str); 9] = [
     ("nftables", Use::Everything, "shows in tests which rules are set"),
     ("ethtool", Use::Everything, "shows in tests which offloads are on"),
     ("iperf3", Use::Everything, "measures throughput"),
+    ("systemd-container", Use::Everything, "boots a systemd for the tests of the service"),
+    ("mmdebstrap", Use::Everything, "makes the small Debian in which that runs"),
 ];
+
+/// What the Debian of the tests holds beside the minimum.
+const MACHINE_PACKAGES: &str = "--include=systemd,systemd-sysv,dbus,iproute2,procps,iputils-ping";
 
 /// Tools that cargo builds: subcommand, package, what for.
 const TOOLS: [(&str, &str, &str); 2] = [
@@ -53,7 +60,31 @@ pub(crate) fn run(purpose: Use) -> Result<()> {
     if !names.is_empty() {
         install(&names)?;
     }
-    if purpose == Use::Everything { tools() } else { Ok(()) }
+    if purpose == Use::Everything {
+        tools()?;
+        machine_root()?;
+    }
+    Ok(())
+}
+
+/// The Debian that machines of the tests boot: 216 MB, made once.
+fn machine_root() -> Result<()> {
+    let root = machine::root();
+    if root.exists() {
+        return Ok(());
+    }
+    println!("  {} is missing: it is the Debian that the tests of the service boot", root.display());
+    let new = root.with_extension("new");
+    let _ = fs::remove_dir_all(&new);
+    fs::create_dir_all(root.parent().unwrap_or(&root))?;
+    let mut debootstrap = Command::new("mmdebstrap");
+    debootstrap.args(["--quiet", "--variant=minbase", MACHINE_PACKAGES, "bookworm"]).arg(&new);
+    run_quietly(&mut debootstrap).context("mmdebstrap")?;
+    // Each boot gets an identity and a name of its own.
+    fs::write(new.join("etc/machine-id"), "")?;
+    let _ = fs::remove_file(new.join("etc/hostname"));
+    fs::rename(&new, &root)?;
+    Ok(())
 }
 
 fn is_installed(package: &str) -> bool {
