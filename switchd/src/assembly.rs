@@ -24,14 +24,17 @@ pub(crate) fn assemble(config: &Config) -> anyhow::Result<(Bridge, Vec<Attachmen
     let mut attachments = Vec::with_capacity(config.ports.len());
     for port in &config.ports {
         // The backup may be a port that is still to come.
-        let id = bridge.add_port(settings_of(port, None)).with_context(|| format!("port {}", port.name))?;
-        attachments.push(Attachment::new(id, port.clone()));
+        let settings = settings_of(port, None);
+        let id = bridge.add_port(settings).with_context(|| format!("port {}", port.name))?;
+        attachments.push(Attachment::new(id, port.clone(), settings));
     }
-    for Attachment { id, config: port, .. } in &attachments {
+    for index in 0..attachments.len() {
+        let Attachment { id, config: port, .. } = &attachments[index];
         let backup = port.rules.backup_port.as_deref().and_then(|name| find(&attachments, name));
         if backup.is_some() {
             let settings = settings_of(port, backup);
             bridge.set_port_settings(*id, settings).with_context(|| format!("port {}", port.name))?;
+            attachments[index].settings = settings;
         }
     }
     for entry in &config.fdb {
@@ -43,7 +46,8 @@ pub(crate) fn assemble(config: &Config) -> anyhow::Result<(Bridge, Vec<Attachmen
     Ok((bridge, attachments))
 }
 
-fn find(attachments: &[Attachment], name: &str) -> Option<PortId> {
+/// The number of the port of that name.
+pub(crate) fn find(attachments: &[Attachment], name: &str) -> Option<PortId> {
     attachments.iter().find(|attachment| attachment.config.name == name).map(|attachment| attachment.id)
 }
 
@@ -75,7 +79,7 @@ fn settings_of(port: &PortConfig, backup_port: Option<PortId>) -> PortSettings {
 }
 
 /// The entry; `None` if its port is none of these.
-fn new_entry(entry: &StaticEntry, attachments: &[Attachment]) -> Option<NewEntry> {
+pub(crate) fn new_entry(entry: &StaticEntry, attachments: &[Attachment]) -> Option<NewEntry> {
     let port = || find(attachments, entry.port.as_deref()?);
     Some(match entry.kind {
         EntryType::Static => NewEntry::Static(port()?),

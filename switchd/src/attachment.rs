@@ -1,7 +1,7 @@
 //! One port as control sees it: which device it has, or what it waits for. Decides what a link event
 //! means for it; changes nothing itself.
 
-use bridge::PortId;
+use bridge::{PortId, PortSettings};
 use config::{PortConfig, PortKind};
 use frame::MacAddr;
 use ports::links::LinkEvent;
@@ -12,6 +12,10 @@ use ports::tap::TapHandle;
 pub(crate) struct Attachment {
     pub(crate) id: PortId,
     pub(crate) config: PortConfig,
+    /// The same for the bridge.
+    pub(crate) settings: PortSettings,
+    /// Settings or entries of the port were changed at run time, for the device that it has now.
+    pub(crate) steered: bool,
     pub(crate) held: Option<Held>,
     /// How many devices it has had: news of an earlier one is no longer of interest.
     pub(crate) nth: u32,
@@ -59,8 +63,8 @@ pub(crate) enum Reaction {
 }
 
 impl Attachment {
-    pub(crate) fn new(id: PortId, config: PortConfig) -> Self {
-        Self { id, config, held: None, nth: 0, complaint: None, busy: false }
+    pub(crate) fn new(id: PortId, config: PortConfig, settings: PortSettings) -> Self {
+        Self { id, config, settings, steered: false, held: None, nth: 0, complaint: None, busy: false }
     }
 
     /// `raw` or `tap`.
@@ -124,7 +128,7 @@ mod tests {
             kind: PortKind::Raw(RawConfig { exclusive: None, offload: true }),
             rules: PortRules::default(),
         };
-        Attachment { held, ..Attachment::new(PortId(1), config) }
+        Attachment { held, ..Attachment::new(PortId(1), config, PortSettings::default()) }
     }
 
     fn held() -> Held {

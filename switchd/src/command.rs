@@ -1,9 +1,12 @@
 //! What the control thread and the worker say to each other, over bounded channels.
 
-use bridge::{FdbCounters, FdbEntry, LocalKind, PortCounters, PortId};
+use bridge::{Bridge, FdbCounters, FdbEntry, LocalKind, Moment, PortCounters, PortId};
 use crossbeam_channel::Sender;
 use frame::MacAddr;
 use ports::{RxQueue, TxQueue};
+
+/// Something to be done to the bridge, at this time.
+pub(crate) type Work = Box<dyn FnOnce(&mut Bridge, Moment) + Send>;
 
 /// From control to the worker. Carried out between two turns, so a change is atomic per frame.
 pub(crate) enum Command {
@@ -17,8 +20,12 @@ pub(crate) enum Command {
     Mtu { port: PortId, mtu: Option<u32> },
     /// The device's own MAC and whose it is.
     Local { port: PortId, mac: Option<MacAddr>, kind: LocalKind },
+    /// Do this to the bridge, or read it. Frames wait meanwhile, so it must be short.
+    Bridge(Work),
     /// Send a report.
     Report(Sender<Report>),
+    /// Say how many frames the packet sockets lost: of one port, or of each.
+    SocketLosses(Option<PortId>, Sender<Vec<(PortId, u64)>>),
     /// Close everything and return.
     Stop,
 }

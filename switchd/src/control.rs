@@ -3,12 +3,13 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bridge::LocalKind;
+use bridge::{LocalKind, PortId};
 use config::{Config, PortKind};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use control::Server;
+use crossbeam_channel::Receiver;
 use mio::{Events, Interest, Poll, Token, Waker};
 use ports::device;
 use ports::links::{LinkEvent, LinkWatcher};
@@ -18,34 +19,20 @@ use signal_hook_mio::v1_0::Signals;
 use tracing::{info, warn};
 
 use crate::attachment::{Attachment, Held, Reaction};
-use crate::command::{Command, Event, Report};
+use crate::command::{Command, Event};
 use crate::open::{Opened, Opener};
-use crate::{summary, systemd};
+use crate::run_dir::RunDir;
+use crate::to_worker::ToWorker;
+use crate::{steering, summary, systemd};
 
 const SIGNALS: Token = Token(0);
 const LINKS: Token = Token(1);
 const WORKER: Token = Token(2);
-
-/// How long a report may take before control gives it up: the worker answers between two turns.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The first of the control socket's.
+const CLIENTS: usize = 3;
 
 /// How often a device that another process holds is tried again.
 const RETRY: Duration = Duration::from_millis(500);
-
-/// The way to the worker.
-pub(crate) struct ToWorker {
-    pub(crate) commands: Sender<Command>,
-    pub(crate) waker: Waker,
-}
-
-impl ToWorker {
-    /// Says one thing to the worker. A worker that has ended hears nothing; its end is told elsewhere.
-    pub(crate) fn send(&self, command: Command) {
-        if self.commands.send(command).is_ok() {
-            let _ = self.waker.wake();
-        }
-    }
-}
 
 /// What control listens to, made before any port is opened so that nothing is missed.
 pub(crate) struct Listener {
@@ -68,11 +55,25 @@ impl Listener {
         let waker = Waker::new(poll.registry(), WORKER)?;
         Ok((Self { poll, signals, links }, Arc::new(waker)))
     }
+
+    /// Opens the control socket in the run directory.
+    ///
+    /// # Errors
+    /// It can't be made there.
+    pub(crate) fn serve(&self, run_dir: &RunDir) -> anyhow::Result<Server> {
+        let path = run_dir.control_socket();
+        let server = Server::bind(&path, self.poll.registry(), CLIENTS, env!("CARGO_PKG_VERSION"));
+        server.with_context(|| format!("can't listen on {}", path.display()))
+    }
 }
 
 /// Everything that control owns.
 pub(crate) struct Control {
+    /// What the file or the arguments say.
+    pub(crate) config: Config,
     pub(crate) listener: Listener,
+    /// Out of its place while it serves.
+    pub(crate) server: Option<Server>,
     pub(crate) worker: ToWorker,
     pub(crate) events: Receiver<Event>,
     pub(crate) opener: Opener,
@@ -97,8 +98,7 @@ impl Control {
     pub(crate) fn run(&mut self) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(16);
         loop {
-            let retry = self.attachments.iter().any(|attachment| attachment.busy).then_some(RETRY);
-            match self.listener.poll.poll(&mut events, retry) {
+            match self.listener.poll.poll(&mut events, self.patience()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 other => other.context("can't wait for events")?,
             }
@@ -107,12 +107,29 @@ impl Control {
                 let go_on = match event.token() {
                     SIGNALS => self.hear_signals(),
                     LINKS => self.hear_links()?,
-                    _ => self.hear_worker()?,
+                    WORKER => self.hear_worker()?,
+                    _ => self.server.as_mut().is_none_or(|server| server.note(event)),
                 };
                 if !go_on {
                     return Ok(());
                 }
             }
+            self.serve();
+        }
+    }
+
+    /// How long there is nothing to do but to listen.
+    fn patience(&self) -> Option<Duration> {
+        let retry = self.attachments.iter().any(|attachment| attachment.busy).then_some(RETRY);
+        let clients = self.server.as_ref().and_then(|server| server.timeout(Instant::now()));
+        [retry, clients].into_iter().flatten().min()
+    }
+
+    /// One step for each client.
+    fn serve(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.turn(self, Instant::now());
+            self.server = Some(server);
         }
     }
 
@@ -169,8 +186,7 @@ impl Control {
                     }
                 }
                 Event::Refused(port, errno) => {
-                    let port = self.attachments.iter().find(|port_of| port_of.id == port);
-                    let name = port.map_or("", |port| port.config.name.as_str());
+                    let name = self.name(port);
                     let errno = io::Error::from_raw_os_error(errno);
                     warn!(
                         port = name,
@@ -185,11 +201,14 @@ impl Control {
         Ok(true)
     }
 
+    /// What a port is called.
+    pub(crate) fn name(&self, id: PortId) -> &str {
+        let port = self.attachments.iter().find(|attachment| attachment.id == id);
+        port.map_or("", |attachment| attachment.config.name.as_str())
+    }
+
     fn tell_station(&self, event: bridge::Event, left_out: u64) {
-        let name = |id| {
-            let port = self.attachments.iter().find(|attachment| attachment.id == id);
-            port.map_or("", |attachment| attachment.config.name.as_str())
-        };
+        let name = |id| self.name(id);
         match event {
             bridge::Event::MacMoved { mac, from, to } => {
                 let (from, to) = (name(from), name(to));
@@ -320,29 +339,23 @@ impl Control {
             "{why}; the port is down until there is a {} again", attachment.config.device
         );
         let port = attachment.id;
+        steering::forget(&self.config, &mut self.attachments, index, &self.worker);
         self.worker.send(Command::Detach { port });
         self.worker.send(Command::Local { port, mac: None, kind: LocalKind::Kernel });
-        let config = attachment.config.clone();
-        self.opener.release(&config, held);
+        self.opener.release(&self.attachments[index].config, held);
     }
 
-    fn summarise(&mut self) {
-        match self.report() {
-            Some(report) => summary::log(&self.attachments, &report),
-            None => warn!("the forwarding thread did not answer within {PATIENCE:?}; no summary"),
+    fn summarise(&self) {
+        match self.worker.hear(Command::Report) {
+            Ok(report) => summary::log(&self.attachments, &report),
+            Err(error) => warn!("{error}; no summary"),
         }
     }
 
-    fn report(&self) -> Option<Report> {
-        let (reply, answer) = bounded(1);
-        self.worker.send(Command::Report(reply));
-        answer.recv_timeout(PATIENCE).ok()
-    }
-
-    /// Looks at what the worker has counted and learned, and shows it in the service manager's words.
+    /// Looks at what the worker has learned, and shows it in the service manager's words.
     pub(crate) fn look(&mut self) {
-        let Some(report) = self.report() else { return };
-        let shown = Shown { up: self.ports_up(), entries: report.fdb.len() };
+        let Ok(entries) = self.worker.ask(|bridge, _| bridge.fdb_len()) else { return };
+        let shown = Shown { up: self.ports_up(), entries };
         if shown != self.shown {
             let ports = self.attachments.len();
             systemd::status(&format!("{} of {ports} ports up, {} MACs", shown.up, shown.entries));

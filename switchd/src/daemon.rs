@@ -12,10 +12,11 @@ use crate::assembly::assemble;
 use crate::clock::Clock;
 use crate::command::{Command, Event};
 use crate::configuration;
-use crate::control::{Control, Listener, Shown, ToWorker};
+use crate::control::{Control, Listener, Shown};
 use crate::open::{Opened, Opener};
 use crate::run_dir::RunDir;
 use crate::systemd;
+use crate::to_worker::ToWorker;
 use crate::watchdog::Watchdog;
 use crate::worker::{self, Channels, Worker};
 
@@ -42,10 +43,11 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
         watchdog: Watchdog::from_environment().context("can't reach the watchdog of the service manager")?,
     };
     let (worker, waker) = Worker::new(bridge, attachments.len(), channels).context("can't set up polling")?;
-    let worker_link = ToWorker { commands, waker };
     let mut control = Control {
+        config: config.clone(),
         listener,
-        worker: worker_link,
+        server: None,
+        worker: ToWorker::new(commands, waker),
         events: from_worker,
         opener,
         attachments,
@@ -67,6 +69,8 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     attach_all(&mut control, opened);
     // The answer comes after all of that was carried out.
     control.look();
+    // Whoever can connect gets answers: not before there is somebody to give them.
+    control.server = Some(control.listener.serve(&run_dir)?);
     info!(bridge = config.bridge.name, ports = config.ports.len(), "forwarding");
     systemd::ready();
 

@@ -2,6 +2,7 @@
 //! every system call on a port in `ports`.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod arguments;
 mod assembly;
 mod attachment;
@@ -15,8 +16,10 @@ mod news;
 mod open;
 mod ready;
 mod run_dir;
+mod steering;
 mod summary;
 mod systemd;
+mod to_worker;
 mod transmit;
 mod watchdog;
 mod worker;

@@ -52,6 +52,11 @@ impl RunDir {
         Ok(Self { path, _lock: lock })
     }
 
+    /// The socket of the control interface.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.path.join(control::SOCKET)
+    }
+
     /// Where the interface settings to be put back are remembered.
     pub(crate) fn restore_file(&self) -> PathBuf {
         self.path.join("restore.json")

@@ -128,7 +128,7 @@ impl Worker {
             self.serve_ready(now);
             self.tick(now);
             if woken {
-                self.obey();
+                self.obey(now);
             }
         }
         Ok(())
@@ -244,7 +244,7 @@ impl Worker {
         }
     }
 
-    fn obey(&mut self) {
+    fn obey(&mut self, now: Moment) {
         while let Ok(command) = self.channels.commands.try_recv() {
             match command {
                 Command::Attach { port, nth, rx, tx } => {
@@ -254,10 +254,10 @@ impl Worker {
                 Command::Link { port, up } => self.bridge.set_link(port, up),
                 Command::Mtu { port, mtu } => self.bridge.set_mtu(port, mtu),
                 Command::Local { port, mac, kind } => self.bridge.set_local(port, mac, kind),
-                Command::Report(reply) => {
-                    // Nobody waits any more if control has gone.
-                    let _ = reply.send(self.report());
-                }
+                Command::Bridge(work) => work(&mut self.bridge, now),
+                // Nobody waits for an answer any more if control has gone.
+                Command::Report(reply) => drop(reply.send(self.report())),
+                Command::SocketLosses(of, reply) => drop(reply.send(self.socket_losses(of))),
                 Command::Stop => self.stopped = true,
             }
         }
@@ -292,13 +292,16 @@ impl Worker {
         }
     }
 
+    fn socket_losses(&mut self, of: Option<PortId>) -> Vec<(PortId, u64)> {
+        let ports = self.ports.iter_mut().enumerate().map(|(index, halves)| (PortId(index as u16), halves));
+        let asked = ports.filter(|(port, _)| of.is_none_or(|of| of == *port));
+        asked.map(|(port, halves)| (port, halves.as_mut().map_or(0, |had| had.rx.kernel_drops()))).collect()
+    }
+
     fn report(&mut self) -> Report {
+        let losses = self.socket_losses(None).into_iter();
         let bridge = &self.bridge;
-        let ports = self.ports.iter_mut().enumerate().map(|(index, halves)| {
-            let port = PortId(index as u16);
-            let lost = halves.as_mut().map_or(0, |halves| halves.rx.kernel_drops());
-            (port, bridge.counters(port).clone(), lost)
-        });
+        let ports = losses.map(|(port, lost)| (port, bridge.counters(port).clone(), lost));
         Report { ports: ports.collect(), fdb: bridge.fdb().collect(), fdb_counters: bridge.fdb_counters() }
     }
 }

@@ -219,6 +219,19 @@ impl Bridge {
         self.fdb.iter()
     }
 
+    /// The entry of a station, unless it has expired.
+    #[must_use]
+    pub fn entry(&self, mac: MacAddr) -> Option<FdbEntry> {
+        self.fdb.show(Key::new(FID, mac.to_u64()))
+    }
+
+    /// The entries in `places` places of the table from place `from` on, and the place to go on from; `None`
+    /// at the end. A large FDB is read so without a long pause: an entry that comes, goes or moves meanwhile
+    /// may be told of twice or not at all, as in a dump of Linux Bridge's.
+    pub fn fdb_part(&self, from: usize, places: usize) -> (Vec<FdbEntry>, Option<usize>) {
+        self.fdb.part(from, places)
+    }
+
     /// Number of entries of all kinds.
     #[must_use]
     pub fn fdb_len(&self) -> usize {

@@ -454,6 +454,13 @@ impl Fdb {
         self.table.iter().map(|slot| self.shown(slot))
     }
 
+    /// The entries in `places` places of the table, and where to go on.
+    pub(crate) fn part(&self, from: usize, places: usize) -> (Vec<FdbEntry>, Option<usize>) {
+        let end = from.saturating_add(places).min(self.table.places());
+        let entries = (from..end).filter_map(|place| self.table.at(place)).map(|slot| self.shown(slot));
+        (entries.collect(), (end < self.table.places()).then_some(end))
+    }
+
     fn shown(&self, slot: &Slot) -> FdbEntry {
         FdbEntry {
             mac: MacAddr::from_u64(slot.key),

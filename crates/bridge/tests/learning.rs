@@ -361,3 +361,25 @@ fn settings_that_can_t_be_change_nothing() {
     assert_eq!(bridge.set_settings(mask, Moment(0)), Err(SettingsRefused::BridgeMask(4)));
     assert_eq!(*bridge.settings(), BridgeSettings::default());
 }
+
+#[test]
+fn the_parts_of_an_fdb_are_the_whole() {
+    let (mut bridge, [a, ..]) = three();
+    for n in 0..3_000 {
+        send(&mut bridge, a, BROADCAST, station(n), T);
+    }
+    let mut parts = Vec::new();
+    let mut from = Some(0);
+    while let Some(place) = from {
+        let (part, next) = bridge.fdb_part(place, 500);
+        assert!(part.len() <= 500 && next.is_none_or(|next| next > place));
+        parts.extend(part);
+        from = next;
+    }
+    let mut whole: Vec<_> = bridge.fdb().collect();
+    whole.sort_unstable();
+    parts.sort_unstable();
+    assert_eq!(parts, whole);
+    assert_eq!(bridge.fdb_part(usize::MAX, usize::MAX), (Vec::new(), None));
+    assert_eq!((bridge.entry(station(7)).unwrap().port, bridge.entry(station(9_999))), (Some(a), None));
+}

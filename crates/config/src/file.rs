@@ -8,7 +8,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 use crate::check::{self, PlacedEntry, PlacedPort};
 use crate::keys::{BRIDGE, FDB, KINDS, PORT, TABLES, nearest};
 use crate::model::{BridgeConfig, Config, EntryType, PortRules};
-use crate::names::{LONGEST_AGEING, NotATime, check_name, duration};
+use crate::names::{LONGEST_TIME, NotATime, check_name, duration};
 use crate::port;
 use crate::problem::{Findings, Place, Problems, quoted};
 use crate::rules;
@@ -163,9 +163,9 @@ fn read_time(section: &Section<'_>, key: &str, zero: &str, findings: &mut Findin
             return None;
         }
     };
-    let range = format!("from 0 ({zero}) to \"{}s\"", LONGEST_AGEING.as_secs());
+    let range = format!("from 0 ({zero}) to \"{}s\"", LONGEST_TIME.as_secs());
     match time {
-        Ok(time) if time <= LONGEST_AGEING => return Some(time),
+        Ok(time) if time <= LONGEST_TIME => return Some(time),
         Err(NotATime::Form) => {
             let help = "a whole number and a unit: \"300s\", \"5m\", \"1500ms\", \"1h\"; or 0";
             findings.add(at.span, format!("`{key}` in [bridge] is no time"), help);

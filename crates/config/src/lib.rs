@@ -26,6 +26,7 @@ pub use model::{
     BridgeConfig, Config, EntryType, Owner, PortConfig, PortKind, PortRules, PortState, RawConfig,
     StaticEntry, TapConfig,
 };
+pub use names::LONGEST_TIME;
 pub use problem::{Problem, Problems};
 
 /// Reads the text of a configuration file; `file_name` is what the messages call it.
@@ -45,4 +46,11 @@ pub fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
 /// Every mistake in the arguments, each with its remedy.
 pub fn from_arguments(name: Option<&str>, taps: &[String], raws: &[String]) -> Result<Config, Problems> {
     arguments::read(name, taps, raws)
+}
+
+/// Reads a time as a file has it: a whole number with a unit, `ms`, `s`, `m` or `h`; `0` needs none. `None`
+/// if it is none, or too long for a number of milliseconds.
+#[must_use]
+pub fn time(text: &str) -> Option<std::time::Duration> {
+    names::duration(text).ok()
 }

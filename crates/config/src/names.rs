@@ -7,7 +7,7 @@ const INTERFACE_NAME: usize = 15;
 /// The longest name of a switch or a port, in characters.
 const NAME: usize = 32;
 /// The longest ageing time, which is Linux Bridge's: IFLA_BR_AGEING_TIME is 32 bits of 1/100 s.
-pub(crate) const LONGEST_AGEING: Duration = Duration::from_millis(u32::MAX as u64 * 10);
+pub const LONGEST_TIME: Duration = Duration::from_millis(u32::MAX as u64 * 10);
 
 /// What is wrong with the name of a switch or a port, and what would be right.
 pub(crate) fn check_name(name: &str) -> Result<(), (String, String)> {

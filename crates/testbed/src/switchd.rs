@@ -97,6 +97,20 @@ impl Switchd {
         self.directory.path()
     }
 
+    /// Connects to its control socket.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn control(&self) -> Result<control::Client> {
+        Ok(control::Client::connect(&self.control_socket())?)
+    }
+
+    /// Where its control socket is.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.directory().join(control::SOCKET)
+    }
+
     /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {

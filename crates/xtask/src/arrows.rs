@@ -15,6 +15,8 @@ const RULES: &[(&str, &[&str], &str)] = &[
     ("bridge", &["ports"], "only switchd sees both"),
     ("ports", &["bridge"], "only switchd sees both"),
     ("config", &["ports", "bridge"], "it is text and values only"),
+    ("control", &["ports", "bridge", "config"], "it is what both ends of the socket share"),
+    ("switchctl", &["ports", "bridge"], "it knows of the switch what the socket tells"),
 ];
 
 /// Checks all rules with `cargo tree`.

@@ -89,6 +89,16 @@ impl<T> Table<T> {
         self.active.iter()
     }
 
+    /// How many places it has, used or not.
+    pub(super) fn places(&self) -> usize {
+        self.active.num_buckets()
+    }
+
+    /// The entry in a place.
+    pub(super) fn at(&self, place: usize) -> Option<&T> {
+        self.active.get_bucket(place)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.active.len()
     }

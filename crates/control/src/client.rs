@@ -1,0 +1,274 @@
+//! The other end of the socket: one connection, one call at a time, each answered before the next.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use varlink::sansio::serialize_request;
+
+use crate::error::CallError;
+use crate::types::{
+    Bridge, BridgeChange, DropReason, EntryKind, FdbEntry, FdbFilter, NewFdbEntry, Port, PortChange, Version,
+};
+use crate::{INTERFACE, SOCKET};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Longest reply that is believed, in bytes.
+const MAX_REPLY: usize = 64 << 20;
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens there.
+    #[error("can't reach {}: {source}", path.display())]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The connection broke.
+    #[error("the connection to switchd broke: {0}")]
+    Broken(#[from] io::Error),
+    /// What came is not what the interface says: another version, or no switchd.
+    #[error("this is not an answer of the interface io.switchd: {0}")]
+    Strange(String),
+    /// The call was refused.
+    #[error(transparent)]
+    Refused(#[from] CallError),
+}
+
+/// A connection to a running switch.
+#[derive(Debug)]
+pub struct Client {
+    stream: UnixStream,
+    received: Vec<u8>,
+}
+
+impl Client {
+    /// Connects to the socket of the bridge of that name, below `/run/switchd`.
+    ///
+    /// # Errors
+    /// Nobody listens there, or the user may not.
+    pub fn of_bridge(name: &str) -> Result<Self, ClientError> {
+        Self::connect(&Path::new("/run/switchd").join(name).join(SOCKET))
+    }
+
+    /// Connects to a socket.
+    ///
+    /// # Errors
+    /// Nobody listens there, or the user may not.
+    pub fn connect(path: &Path) -> Result<Self, ClientError> {
+        let stream = UnixStream::connect(path)
+            .map_err(|source| ClientError::Connect { path: path.to_owned(), source })?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { stream, received: Vec::new() })
+    }
+
+    /// What runs there.
+    ///
+    /// # Errors
+    /// As all calls: a [`ClientError`] says whether the connection or the switch failed it.
+    pub fn version(&mut self) -> Result<Version, ClientError> {
+        self.call("GetVersion", &json!({}))
+    }
+
+    /// The bridge as a whole.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn show_bridge(&mut self) -> Result<Bridge, ClientError> {
+        self.field("ShowBridge", &json!({}), "bridge")
+    }
+
+    /// Changes settings of the bridge.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn set_bridge(&mut self, change: &BridgeChange) -> Result<(), ClientError> {
+        self.done("SetBridge", change)
+    }
+
+    /// One port, or all.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn show_ports(&mut self, port: Option<&str>) -> Result<Vec<Port>, ClientError> {
+        self.field("ShowPorts", &json!({ "port": port }), "ports")
+    }
+
+    /// One port.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn show_port(&mut self, port: &str) -> Result<Port, ClientError> {
+        let ports = self.show_ports(Some(port))?;
+        ports.into_iter().next().ok_or_else(|| ClientError::Strange("no port".to_owned()))
+    }
+
+    /// Changes settings of a port.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn set_port(&mut self, port: &str, change: &PortChange) -> Result<(), ClientError> {
+        self.done("SetPort", &json!({ "port": port, "change": change }))
+    }
+
+    /// The entries that fit, in order of their addresses.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn show_fdb(&mut self, filter: &FdbFilter) -> Result<Vec<FdbEntry>, ClientError> {
+        let mut entries = Vec::new();
+        self.call_more("ShowFdb", filter, |mut part| {
+            let part = part.get_mut("entries").map(Value::take).unwrap_or_default();
+            entries.extend(serde_json::from_value::<Vec<FdbEntry>>(part)?);
+            Ok(())
+        })?;
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    /// Makes an entry for an address that has none.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn add_fdb(&mut self, entry: &NewFdbEntry) -> Result<(), ClientError> {
+        self.done("AddFdb", entry)
+    }
+
+    /// Makes an entry in place of what there is.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn replace_fdb(&mut self, entry: &NewFdbEntry) -> Result<(), ClientError> {
+        self.done("ReplaceFdb", entry)
+    }
+
+    /// Removes an entry; a blackhole has no port.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn delete_fdb(&mut self, mac: &str, port: Option<&str>) -> Result<(), ClientError> {
+        self.done("DeleteFdb", &json!({ "mac": mac, "port": port }))
+    }
+
+    /// Removes the entries of one port or all, of one kind or those that age; says how many.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn flush_fdb(&mut self, port: Option<&str>, kind: Option<EntryKind>) -> Result<u64, ClientError> {
+        self.field("FlushFdb", &json!({ "port": port, "kind": kind }), "removed")
+    }
+
+    /// The reasons for which frames were dropped, at one port or all.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn show_drops(&mut self, port: Option<&str>) -> Result<Vec<DropReason>, ClientError> {
+        self.field("ShowDrops", &json!({ "port": port }), "drops")
+    }
+
+    /// Calls any method of the interface.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn call<R: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        parameters: &impl Serialize,
+    ) -> Result<R, ClientError> {
+        self.send(method, parameters, false)?;
+        let (reply, _) = self.reply()?;
+        serde_json::from_value(reply).map_err(|error| ClientError::Strange(error.to_string()))
+    }
+
+    /// Calls a method that answers in several parts, and hands over each.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn call_more(
+        &mut self,
+        method: &str,
+        parameters: &impl Serialize,
+        mut each: impl FnMut(Value) -> serde_json::Result<()>,
+    ) -> Result<(), ClientError> {
+        self.send(method, parameters, true)?;
+        loop {
+            let (part, continues) = self.reply()?;
+            each(part).map_err(|error| ClientError::Strange(error.to_string()))?;
+            if !continues {
+                return Ok(());
+            }
+        }
+    }
+
+    fn field<R: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        parameters: &impl Serialize,
+        field: &str,
+    ) -> Result<R, ClientError> {
+        let mut reply: Value = self.call(method, parameters)?;
+        let value = reply.get_mut(field).map(Value::take).unwrap_or_default();
+        serde_json::from_value(value).map_err(|error| ClientError::Strange(format!("{field}: {error}")))
+    }
+
+    fn done(&mut self, method: &str, parameters: &impl Serialize) -> Result<(), ClientError> {
+        self.call::<Value>(method, parameters).map(|_| ())
+    }
+
+    fn send(&mut self, method: &str, parameters: &impl Serialize, more: bool) -> Result<(), ClientError> {
+        let strange = |error: String| ClientError::Strange(error);
+        let parameters = serde_json::to_value(parameters).map_err(|error| strange(error.to_string()))?;
+        let mut request = varlink::Request::create(format!("{INTERFACE}.{method}"), Some(parameters));
+        request.more = more.then_some(true);
+        let message = serialize_request(&request).map_err(|error| strange(error.to_string()))?;
+        self.stream.write_all(&message)?;
+        Ok(())
+    }
+
+    /// The next reply, and whether more follow.
+    fn reply(&mut self) -> Result<(Value, bool), ClientError> {
+        let message = self.message()?;
+        let reply: varlink::Reply =
+            serde_json::from_slice(&message).map_err(|error| ClientError::Strange(error.to_string()))?;
+        let parameters = reply.parameters.unwrap_or_else(|| json!({}));
+        match reply.error {
+            Some(error) => Err(CallError::from_wire(&error, &parameters).into()),
+            None => Ok((parameters, reply.continues.unwrap_or(false))),
+        }
+    }
+
+    fn message(&mut self) -> Result<Vec<u8>, ClientError> {
+        let mut scanned = 0;
+        let mut buffer = [0; 64 * 1024];
+        loop {
+            let rest = self.received.get(scanned..).unwrap_or_default();
+            if let Some(end) = rest.iter().position(|byte| *byte == 0) {
+                let end = scanned + end;
+                let after = self.received.split_off(end + 1);
+                let mut message = std::mem::replace(&mut self.received, after);
+                message.truncate(end);
+                return Ok(message);
+            }
+            scanned = self.received.len();
+            if scanned > MAX_REPLY {
+                return Err(ClientError::Strange(format!("a reply of more than {MAX_REPLY} bytes")));
+            }
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(ClientError::Broken(io::ErrorKind::UnexpectedEof.into())),
+                Ok(read) => self.received.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

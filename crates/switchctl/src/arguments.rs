@@ -1,0 +1,237 @@
+//! The command line. Verbs and words are those of iproute2's `bridge`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use control::types::{EntryKind, PortState};
+
+use crate::values::{entry_kind, mask, on_off, port_state, time};
+
+/// Look at a running switchd, and steer it.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "EXIT CODES:\n  \
+    0  done\n  \
+    1  the switch refused it, or the answer was not understood\n  \
+    2  the command line is wrong\n  \
+    3  no switchd could be reached\n  \
+    4  you may not do this: run it as root\n\n\
+    What is set at run time holds as long as the port has its device, and no longer than switchd runs;\n\
+    what is to stay belongs into the configuration."
+)]
+pub(crate) struct Arguments {
+    /// Name of the bridge [default: the only one that runs, else switchd]
+    #[arg(short, long, global = true, value_name = "NAME", conflicts_with = "socket")]
+    pub(crate) bridge: Option<String>,
+
+    /// Its control socket, in place of a name
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+
+    /// Print JSON, with the keys of `bridge -j` and `ip -j` where those have the same thing
+    #[arg(short, long, global = true)]
+    pub(crate) json: bool,
+
+    /// Show details
+    #[arg(short, long, global = true)]
+    pub(crate) details: bool,
+
+    /// Show statistics
+    #[arg(short, long, global = true)]
+    pub(crate) statistics: bool,
+
+    #[command(subcommand)]
+    pub(crate) action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// The bridge as a whole
+    #[command(subcommand)]
+    Bridge(BridgeAction),
+    /// Ports: state, settings, counters
+    #[command(subcommand)]
+    Port(PortAction),
+    /// Which station is behind which port
+    #[command(subcommand)]
+    Fdb(FdbAction),
+    /// Why frames were dropped, and what to do about it
+    #[command(subcommand)]
+    Drops(DropsAction),
+    /// Versions of this program and of the switchd that runs
+    Version,
+    /// Print completions for a shell
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BridgeAction {
+    /// Show its settings and the size of its FDB
+    Show,
+    /// Change settings until switchd ends
+    Set(BridgeSet),
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct BridgeSet {
+    /// How long an entry lives without a frame from its station: 300s, 5m, 0 to learn nothing
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) ageing_time: Option<u64>,
+    /// Most stations that are learned; 0 for no such limit
+    #[arg(long, value_name = "N")]
+    pub(crate) fdb_max_learned: Option<u32>,
+    /// Which of 01:80:c2:00:00:00 to 0f are forwarded, one bit each
+    #[arg(long, value_name = "MASK", value_parser = mask)]
+    pub(crate) group_fwd_mask: Option<u16>,
+    /// Whether nothing is learned from those that are not
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub(crate) no_linklocal_learn: Option<bool>,
+    /// How long a port must be silent before a station leaves it
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) move_damping: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PortAction {
+    /// Show all ports, or one; -d with all settings, -s with counters
+    Show {
+        /// Which port
+        port: Option<String>,
+    },
+    /// Change settings of a port, as long as it has the device that it has now
+    Set {
+        /// Which port
+        port: String,
+        #[command(flatten)]
+        change: Box<PortSet>,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct PortSet {
+    /// Whether it takes part
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub(crate) enabled: Option<bool>,
+    /// disabled, blocking, listening, learning or forwarding
+    #[arg(long, value_name = "STATE", value_parser = port_state())]
+    pub(crate) state: Option<PortState>,
+    /// Whether sources are learned
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub(crate) learning: Option<bool>,
+    /// Whether it gets unicast to unknown stations
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub(crate) flood: Option<bool>,
+    /// Whether it gets multicast
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub(crate) mcast_flood: Option<bool>,
+    /// Whether it gets broadcast
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub(crate) bcast_flood: Option<bool>,
+    /// Whether its own frames may come back
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub(crate) hairpin: Option<bool>,
+    /// Whether it is kept apart from other isolated ports
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub(crate) isolated: Option<bool>,
+    /// Whether only stations with an entry may send
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub(crate) locked: Option<bool>,
+    /// Whether a locked port notes the others
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub(crate) mab: Option<bool>,
+    /// Of the host's port: whether it gets everything
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub(crate) promisc: Option<bool>,
+    /// Which of 01:80:c2:00:00:00 to 0f are forwarded from here, one bit each
+    #[arg(long, value_name = "MASK", value_parser = mask)]
+    pub(crate) group_fwd_mask: Option<u16>,
+    /// The port that stands in for it while it is down
+    #[arg(long, value_name = "PORT", conflicts_with = "nobackup_port")]
+    pub(crate) backup_port: Option<String>,
+    /// No port stands in for it
+    #[arg(long)]
+    pub(crate) nobackup_port: bool,
+    /// Most stations that are learned on it; 0 for no limit
+    #[arg(long, value_name = "N")]
+    pub(crate) max_macs: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FdbAction {
+    /// Show the entries: all, or those that fit; -s with their age
+    Show {
+        /// Of this port
+        #[arg(long, visible_alias = "dev", value_name = "NAME")]
+        port: Option<String>,
+        /// Of this station
+        #[arg(long)]
+        mac: Option<String>,
+        /// Of this kind
+        #[arg(long, value_parser = entry_kind())]
+        kind: Option<EntryKind>,
+    },
+    /// Make an entry for a station that has none
+    Add(Entry),
+    /// Make an entry, in place of the one there is
+    Replace(Entry),
+    /// Remove an entry
+    #[command(visible_alias = "delete")]
+    Del {
+        /// The station
+        mac: String,
+        /// Its port; a blackhole has none
+        #[arg(long, visible_alias = "dev", value_name = "NAME")]
+        port: Option<String>,
+    },
+    /// Remove the entries that age, or those of one kind
+    Flush {
+        /// Of this port only
+        #[arg(long, visible_alias = "dev", value_name = "NAME")]
+        port: Option<String>,
+        /// Of this kind
+        #[arg(long, value_parser = entry_kind())]
+        kind: Option<EntryKind>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Entry {
+    /// The station
+    pub(crate) mac: String,
+    /// Its port; a blackhole has none
+    #[arg(long, visible_alias = "dev", value_name = "NAME", required_unless_present = "kind")]
+    pub(crate) port: Option<String>,
+    /// dynamic, static, sticky, extern_learn, local or blackhole
+    #[arg(long, default_value = "static", value_parser = entry_kind())]
+    pub(crate) kind: EntryKind,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DropsAction {
+    /// Show each reason for which frames were dropped, how many, and the way out
+    Show {
+        /// At this port only
+        #[arg(long, value_name = "NAME")]
+        port: Option<String>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}

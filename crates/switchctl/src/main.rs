@@ -1,0 +1,59 @@
+//! The command line for people and scripts: looks at a running switch and steers it, over its control
+//! socket.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod bridge;
+mod drops;
+mod fdb;
+mod output;
+mod port;
+mod reach;
+mod values;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use arguments::{Action, Arguments};
+use clap::{CommandFactory, Parser};
+use output::Form;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(text) => output::print(&text),
+        Err(error) => {
+            eprintln!("switchctl: {error:#}");
+            reach::exit_code(&error)
+        }
+    }
+}
+
+/// Does what is asked; what is to be printed comes back.
+fn run(arguments: &Arguments) -> Result<String> {
+    let form = Form { json: arguments.json, details: arguments.details, statistics: arguments.statistics };
+    if let Action::Completions { shell } = arguments.action {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Arguments::command(), "switchctl", &mut script);
+        return Ok(String::from_utf8_lossy(&script).into_owned());
+    }
+    let mut client = reach::connect(arguments.bridge.as_deref(), arguments.socket.as_deref())?;
+    match &arguments.action {
+        Action::Bridge(action) => bridge::run(&mut client, action, form),
+        Action::Port(action) => port::run(&mut client, action, form),
+        Action::Fdb(action) => fdb::run(&mut client, action, form),
+        Action::Drops(action) => drops::run(&mut client, action, form),
+        Action::Version => {
+            let running = client.version()?;
+            if form.json {
+                return output::json(&running);
+            }
+            let (version, bridge, pid) = (running.version, running.bridge, running.pid);
+            Ok(format!(
+                "switchctl {}\nswitchd {version}, bridge {bridge}, process {pid}\n",
+                env!("CARGO_PKG_VERSION")
+            ))
+        }
+        Action::Completions { .. } => Ok(String::new()),
+    }
+}

@@ -1,0 +1,71 @@
+//! Values on the command line: switches, times, masks, kinds.
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use control::types::{EntryKind, PortState};
+
+/// `on` or `off`, as `bridge` has it, and what scripts write for it.
+pub(crate) fn on_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" | "true" | "yes" | "1" => Ok(true),
+        "off" | "false" | "no" | "0" => Ok(false),
+        _ => Err("say on or off".to_owned()),
+    }
+}
+
+/// A time as in the configuration, in milliseconds.
+pub(crate) fn time(text: &str) -> Result<u64, String> {
+    let time = match text.parse().map(std::time::Duration::from_secs) {
+        Ok(seconds) => Some(seconds),
+        Err(_) => config::time(text),
+    };
+    let milliseconds = time.and_then(|time| u64::try_from(time.as_millis()).ok());
+    milliseconds.ok_or_else(|| "a whole number and a unit: 300s, 5m, 1500ms, 1h; or 0".to_owned())
+}
+
+/// A mask of 16 bits, decimal or as 0x4000.
+pub(crate) fn mask(text: &str) -> Result<u16, String> {
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u16::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number.map_err(|_| "a number from 0 to 0xffff, as 0x4000".to_owned())
+}
+
+pub(crate) fn port_state() -> impl TypedValueParser<Value = PortState> {
+    words(&PortState::ALL)
+}
+
+pub(crate) fn entry_kind() -> impl TypedValueParser<Value = EntryKind> {
+    words(&EntryKind::ALL)
+}
+
+/// One of a list of words.
+fn words<V: Copy + Send + Sync + 'static>(
+    all: &'static [(&'static str, V)],
+) -> impl TypedValueParser<Value = V> {
+    let parser = PossibleValuesParser::new(all.iter().map(|(word, _)| *word));
+    parser.try_map(|word| {
+        let found = all.iter().find(|(known, _)| *known == word);
+        found.map(|(_, value)| *value).ok_or("no such word")
+    })
+}
+
+/// The word for a value of such a list.
+pub(crate) fn word<V: Copy + PartialEq>(all: &[(&'static str, V)], value: V) -> &'static str {
+    all.iter().find(|(_, known)| *known == value).map_or("?", |(word, _)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_people_write_them() {
+        assert_eq!((on_off("on"), on_off("0")), (Ok(true), Ok(false)));
+        assert!(on_off("perhaps").is_err());
+        assert_eq!((time("300"), time("1500ms"), time("5m")), (Ok(300_000), Ok(1500), Ok(300_000)));
+        assert!(time("soon").is_err() && time("-1").is_err());
+        assert_eq!((mask("0x4000"), mask("16384")), (Ok(0x4000), Ok(0x4000)));
+        assert!(mask("0x10000").is_err() && mask("").is_err());
+    }
+}

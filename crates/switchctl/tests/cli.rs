@@ -1,0 +1,171 @@
+//! The command line against a running switch: what it prints, and how it ends.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use testbed::{End, FrameSocket, Namespace, Switchd, veth, wait_until};
+
+/// A switch with a host on p1 and a port `late` that waits.
+struct Switch {
+    _switch: Namespace,
+    host: Namespace,
+    switchd: Switchd,
+}
+
+impl Switch {
+    fn start() -> Self {
+        let (switch, host) = (Namespace::new("switch").unwrap(), Namespace::new("host").unwrap());
+        for namespace in [&switch, &host] {
+            namespace.run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1").unwrap();
+        }
+        veth(End::new(&host, "eth0").mac("02:00:00:00:00:01"), End::new(&switch, "p1")).unwrap();
+        let config = "[bridge]\nname = \"lab\"\n[ports.p1]\ntype = \"raw\"\n[ports.late]\ntype = \"raw\"\ndevice = \"none0\"\n";
+        let switchd = Switchd::start(&switch, config).unwrap();
+        Self { _switch: switch, host, switchd }
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchctl"));
+        command.arg("--socket").arg(self.switchd.control_socket()).args(line.split_whitespace());
+        command
+    }
+
+    /// What it prints; it must succeed.
+    fn run(&self, line: &str) -> String {
+        let output = self.command(line).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, line: &str) -> Value {
+        serde_json::from_str(&self.run(&format!("--json {line}"))).unwrap()
+    }
+
+    /// Its exit code and what it says on standard error; it must fail.
+    fn fails(&self, line: &str) -> (i32, String) {
+        failed(&self.command(line).output().unwrap())
+    }
+
+    /// One frame from a group address, which is dropped, once it is counted.
+    fn drop_one(&self) {
+        let mut frame = vec![0xff; 12];
+        frame.resize(60, 0);
+        FrameSocket::open(&self.host, "eth0").unwrap().send(&frame).unwrap();
+        wait_until(std::time::Duration::from_secs(10), "the frame is counted", || {
+            self.json("drops show") != json!([])
+        })
+        .unwrap();
+    }
+}
+
+fn failed(output: &Output) -> (i32, String) {
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn the_fdb_is_shown_and_changed_as_with_bridge_fdb() {
+    let switch = Switch::start();
+    assert_eq!(switch.run("fdb add 02:00:00:00:00:0a --port p1"), "");
+    switch.run("fdb replace 02:00:00:00:00:0b --dev p1 --kind sticky");
+    switch.run("fdb add 02:00:00:00:00:0c --kind blackhole");
+    switch.run("fdb add 02:00:00:00:00:0d --port p1 --kind local");
+    assert_eq!(
+        switch.run("fdb show"),
+        "02:00:00:00:00:0a dev p1 master lab static\n\
+         02:00:00:00:00:0b dev p1 sticky master lab static\n\
+         02:00:00:00:00:0c blackhole master lab static\n\
+         02:00:00:00:00:0d dev p1 master lab permanent\n"
+    );
+    assert_eq!(
+        switch.json("fdb show --mac 02:00:00:00:00:0b"),
+        json!([{"mac": "02:00:00:00:00:0b", "ifname": "p1", "flags": ["sticky"], "master": "lab", "state": "static"}])
+    );
+    switch.run("fdb add 02:00:00:00:00:0e --port p1 --kind dynamic");
+    let shown = switch.json("-s fdb show --kind dynamic");
+    assert_eq!((&shown[0]["updated"], &shown[0]["state"]), (&json!(0), &json!("")));
+    assert_eq!(switch.run("fdb flush --port p1"), "1 removed\n");
+    switch.run("fdb del 02:00:00:00:00:0c");
+    let (code, said) = switch.fails("fdb del 02:00:00:00:00:0c");
+    assert!(
+        code == 1 && said.contains("can't remove 02:00:00:00:00:0c") && said.contains("no entry"),
+        "{said}"
+    );
+}
+
+#[test]
+fn ports_and_the_bridge_are_shown_and_set() {
+    let switch = Switch::start();
+    switch.run("port set p1 --flood off --state learning --group-fwd-mask 0x4000 --max-macs 3");
+    let port = &switch.json("port show p1")[0];
+    assert_eq!(
+        (&port["ifname"], &port["state"], &port["flood"], &port["group_fwd_mask"], &port["max_macs"]),
+        (&json!("p1"), &json!("learning"), &json!(false), &json!("4000"), &json!(3))
+    );
+    assert_eq!((&port["mtu"], &port["master"], &port["link"]), (&json!(1500), &json!("lab"), &json!("up")));
+    let shown = switch.run("-d -s port show");
+    assert!(shown.contains("p1: raw up mtu 1500 master lab state learning"), "{shown}");
+    assert!(shown.contains("-: late@none0: raw waiting master lab state forwarding"), "{shown}");
+    assert!(shown.contains("flood off") && shown.contains("socket_lost 0"), "{shown}");
+    let (code, said) = switch.fails("port set late --flood off");
+    assert!(code == 1 && said.contains("waits for its device none0"), "{said}");
+
+    switch.run("bridge set --ageing-time 1500ms --no-linklocal-learn on");
+    assert!(
+        switch
+            .run("bridge show")
+            .starts_with("lab: ageing_time 1500ms group_fwd_mask 0x0 no_linklocal_learn on")
+    );
+    assert_eq!(switch.json("bridge show")[0]["ageing_time_ms"], json!(1500));
+}
+
+#[test]
+fn drops_are_shown_with_the_way_out() {
+    let switch = Switch::start();
+    assert_eq!(switch.run("drops show"), "no frame was dropped\n");
+    switch.drop_one();
+    let shown = switch.run("drops show --port p1");
+    assert!(shown.starts_with("source_group: 1 on ingress (p1 1)\n") && shown.contains("-> "), "{shown}");
+}
+
+#[test]
+fn how_it_ends_says_what_was_wrong() {
+    let switch = Switch::start();
+    assert!(switch.run("version").contains("bridge lab"));
+    for (line, code, says) in [
+        ("port set p1", 2, "required"),
+        ("port set p1 --flood perhaps", 2, "on or off"),
+        ("port set p1 --state asleep", 2, "forwarding"),
+        ("fdb add 02:00:00:00:00:0a", 2, "--port"),
+        ("bridge set --ageing-time soon", 2, "300s"),
+        ("port show p9", 1, "the ports are p1, late"),
+        ("fdb show --mac 2:0", 1, "not a MAC address"),
+        ("bridge set --ageing-time 100000h", 1, "out of range"),
+    ] {
+        let (ended, said) = switch.fails(line);
+        assert!(ended == code && said.contains(says), "{line}: {ended}: {said}");
+    }
+    let nowhere = Command::new(env!("CARGO_BIN_EXE_switchctl"))
+        .args(["--socket", "/nonexistent/control", "version"])
+        .output()
+        .unwrap();
+    let (code, said) = failed(&nowhere);
+    assert!(code == 3 && said.contains("no switchd listens there"), "{said}");
+}
+
+#[test]
+fn a_reader_who_goes_away_is_no_error() {
+    let switch = Switch::start();
+    let mut child = switch.command("port show").stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+    assert!(
+        Command::new(env!("CARGO_BIN_EXE_switchctl"))
+            .args(["completions", "bash"])
+            .output()
+            .unwrap()
+            .stdout
+            .len()
+            > 1000
+    );
+}

@@ -1,0 +1,60 @@
+//! The bridge as a whole: shown, and its settings changed.
+
+use bridge::{BridgeSettings, Span};
+use control::CallError;
+use control::types::{Bridge, BridgeChange, FdbCounters};
+use tracing::info;
+
+use crate::answer::no_answer;
+use crate::control::Control;
+
+impl Control {
+    pub(super) fn show_bridge(&self) -> Result<Bridge, CallError> {
+        let asked =
+            self.worker.ask(|bridge, _| (*bridge.settings(), bridge.fdb_len(), bridge.fdb_counters()));
+        let (settings, fdb_entries, fdb) = asked.map_err(no_answer)?;
+        Ok(Bridge {
+            name: self.config.bridge.name.clone(),
+            ageing_time: settings.ageing_time.0,
+            fdb_max: settings.fdb_max,
+            fdb_max_learned: settings.fdb_max_learned,
+            group_fwd_mask: settings.group_fwd_mask,
+            no_linklocal_learn: settings.no_linklocal_learn,
+            move_damping: settings.move_damping.0,
+            fdb_entries,
+            fdb_counters: FdbCounters {
+                learned: fdb.learned,
+                moved: fdb.moved,
+                aged: fdb.aged,
+                evicted: fdb.evicted,
+                refused: fdb.refused,
+            },
+        })
+    }
+
+    pub(super) fn set_bridge(&self, change: BridgeChange) -> Result<(), CallError> {
+        for time in [change.ageing_time, change.move_damping].into_iter().flatten() {
+            if u128::from(time) > config::LONGEST_TIME.as_millis() {
+                let most = config::LONGEST_TIME.as_secs();
+                let message =
+                    format!("a time of {time} ms is out of range: at most {most} s, as Linux Bridge");
+                return Err(CallError::Refused(message));
+            }
+        }
+        let set = self.worker.ask(move |bridge, now| {
+            let old = *bridge.settings();
+            let new = BridgeSettings {
+                ageing_time: change.ageing_time.map_or(old.ageing_time, Span),
+                fdb_max_learned: change.fdb_max_learned.unwrap_or(old.fdb_max_learned),
+                group_fwd_mask: change.group_fwd_mask.unwrap_or(old.group_fwd_mask),
+                no_linklocal_learn: change.no_linklocal_learn.unwrap_or(old.no_linklocal_learn),
+                move_damping: change.move_damping.map_or(old.move_damping, Span),
+                ..old
+            };
+            bridge.set_settings(new, now)
+        });
+        set.map_err(no_answer)?.map_err(|error| CallError::Refused(error.to_string()))?;
+        info!(?change, "the bridge was set at run time");
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! Ports: shown with all that is known of them, and their settings changed.
+
+use std::collections::HashMap;
+
+use bridge::{DropReason, PortCounters, PortId, PortSettings, SettingsRefused};
+use control::CallError;
+use control::types::{self, Counters, Device, DropCount, KernelLosses, Port, PortChange};
+use ports::device;
+use tracing::info;
+
+use crate::answer::no_answer;
+use crate::attachment::{Attachment, Held};
+use crate::command::Command;
+use crate::control::Control;
+
+impl Control {
+    pub(super) fn show_ports(&self, name: Option<&str>) -> Result<Vec<Port>, CallError> {
+        let one = self.id_of(name)?;
+        let shown: Vec<&Attachment> =
+            self.attachments.iter().filter(|port| one.is_none_or(|id| id == port.id)).collect();
+        let ids: Vec<PortId> = shown.iter().map(|port| port.id).collect();
+        let asked = self.worker.ask(move |bridge, _| {
+            let of = |id: PortId| (id, (bridge.port_settings(id), bridge.counters(id).clone()));
+            ids.into_iter().map(of).collect::<HashMap<_, _>>()
+        });
+        let mut known = asked.map_err(no_answer)?;
+        let losses = self.worker.hear(|reply| Command::SocketLosses(one, reply)).map_err(no_answer)?;
+        let losses: HashMap<PortId, u64> = losses.into_iter().collect();
+        let shown = shown.into_iter().filter_map(|attachment| {
+            let (settings, counters) = known.remove(&attachment.id)?;
+            let lost = losses.get(&attachment.id).copied().unwrap_or_default();
+            Some(self.show(attachment, &settings?, &counters, lost))
+        });
+        Ok(shown.collect())
+    }
+
+    fn show(
+        &self,
+        attachment: &Attachment,
+        settings: &PortSettings,
+        counters: &PortCounters,
+        socket_lost: u64,
+    ) -> Port {
+        let held = attachment.held.as_ref();
+        // Of a TAP in another namespace the device's counters can't be seen from here.
+        let here = held.filter(|held| !held.moved);
+        let device = here.and_then(|held| device::counters(held.ifindex).ok().flatten());
+        Port {
+            name: attachment.config.name.clone(),
+            kind: attachment.kind().to_owned(),
+            device_name: attachment.config.device.clone(),
+            device: held.map(show_device),
+            settings: show_settings(settings, |id| self.name(id).to_owned()),
+            counters: show_counters(counters),
+            drops: show_drops(counters),
+            kernel: KernelLosses { device_tx_dropped: device.map(|device| device.tx_dropped), socket_lost },
+        }
+    }
+
+    pub(super) fn set_port(&mut self, name: &str, change: &PortChange) -> Result<(), CallError> {
+        let index = self.steerable(name)?;
+        let port = self.attachments[index].id;
+        let backup = change.backup_port.as_deref().map(|name| (!name.is_empty()).then_some(name));
+        let backup = backup.map(|name| self.id_of(name)).transpose()?;
+        let wanted = change.clone();
+        let set = self.worker.ask(move |bridge, _| {
+            let old = bridge.port_settings(port).ok_or(SettingsRefused::NoSuchPort(port))?;
+            bridge.set_port_settings(port, changed(old, &wanted, backup))
+        });
+        set.map_err(no_answer)?.map_err(|error| {
+            CallError::Refused(match error {
+                SettingsRefused::Backup(id) => {
+                    format!("port {} can't be the backup of {name}: name another port", self.name(id))
+                }
+                other => other.to_string(),
+            })
+        })?;
+        self.attachments[index].steered = true;
+        info!(port = name, ?change, "the port was set at run time");
+        Ok(())
+    }
+}
+
+/// The settings with a change; `backup` is the port that the change names.
+fn changed(old: PortSettings, change: &PortChange, backup: Option<Option<PortId>>) -> PortSettings {
+    PortSettings {
+        promisc: change.promisc.unwrap_or(old.promisc),
+        enabled: change.enabled.unwrap_or(old.enabled),
+        state: change.state.map_or(old.state, core_state),
+        learning: change.learning.unwrap_or(old.learning),
+        flood: change.flood.unwrap_or(old.flood),
+        mcast_flood: change.mcast_flood.unwrap_or(old.mcast_flood),
+        bcast_flood: change.bcast_flood.unwrap_or(old.bcast_flood),
+        hairpin: change.hairpin.unwrap_or(old.hairpin),
+        isolated: change.isolated.unwrap_or(old.isolated),
+        locked: change.locked.unwrap_or(old.locked),
+        mab: change.mab.unwrap_or(old.mab),
+        group_fwd_mask: change.group_fwd_mask.unwrap_or(old.group_fwd_mask),
+        backup_port: backup.unwrap_or(old.backup_port),
+        max_macs: change.max_macs.map_or(old.max_macs, |max| (max > 0).then_some(max)),
+        ..old
+    }
+}
+
+fn core_state(state: types::PortState) -> bridge::PortState {
+    match state {
+        types::PortState::Disabled => bridge::PortState::Disabled,
+        types::PortState::Blocking => bridge::PortState::Blocking,
+        types::PortState::Listening => bridge::PortState::Listening,
+        types::PortState::Learning => bridge::PortState::Learning,
+        types::PortState::Forwarding => bridge::PortState::Forwarding,
+    }
+}
+
+fn shown_state(state: bridge::PortState) -> types::PortState {
+    match state {
+        bridge::PortState::Disabled => types::PortState::Disabled,
+        bridge::PortState::Blocking => types::PortState::Blocking,
+        bridge::PortState::Listening => types::PortState::Listening,
+        bridge::PortState::Learning => types::PortState::Learning,
+        bridge::PortState::Forwarding => types::PortState::Forwarding,
+    }
+}
+
+fn show_settings(settings: &PortSettings, name: impl Fn(PortId) -> String) -> types::PortSettings {
+    types::PortSettings {
+        host: settings.host,
+        promisc: settings.promisc,
+        enabled: settings.enabled,
+        state: shown_state(settings.state),
+        learning: settings.learning,
+        flood: settings.flood,
+        mcast_flood: settings.mcast_flood,
+        bcast_flood: settings.bcast_flood,
+        hairpin: settings.hairpin,
+        isolated: settings.isolated,
+        locked: settings.locked,
+        mab: settings.mab,
+        group_fwd_mask: settings.group_fwd_mask,
+        backup_port: settings.backup_port.map(name),
+        max_macs: settings.max_macs,
+    }
+}
+
+fn show_device(held: &Held) -> Device {
+    Device {
+        ifindex: held.ifindex,
+        name: held.name.clone(),
+        mac: held.mac.to_string(),
+        mtu: held.mtu,
+        up: held.up,
+        exclusive: held.exclusive,
+        moved: held.moved,
+    }
+}
+
+fn show_counters(counters: &PortCounters) -> Counters {
+    Counters {
+        rx_frames: counters.rx_frames,
+        rx_bytes: counters.rx_bytes,
+        forwarded: counters.forwarded,
+        copies: counters.copies,
+        tx_frames: counters.tx_frames,
+        tx_bytes: counters.tx_bytes,
+        tx_segments: counters.tx_segments,
+        moved: counters.moved,
+        own_source: counters.own_source,
+        limited: counters.limited,
+        damped: counters.damped,
+    }
+}
+
+fn show_drops(counters: &PortCounters) -> Vec<DropCount> {
+    let counted = DropReason::ALL.iter().filter(|reason| counters.dropped(**reason) > 0);
+    let shown = |reason: &DropReason| DropCount {
+        reason: reason.name().to_owned(),
+        frames: counters.dropped(*reason),
+    };
+    counted.map(shown).collect()
+}
