@@ -211,10 +211,21 @@ impl Worker {
                 queue.iter().for_each(|_| self.bridge.refused(egress, DropReason::TxGone));
                 continue;
             };
-            for &index in queue {
+            let mut left = queue;
+            while !left.is_empty() {
+                let run = halves.tx.send_run(&self.batch, left);
+                self.bridge.sent_whole(egress, run.frames, run.bytes);
+                let Some((&index, behind)) = left.get(run.frames..).and_then(<[u16]>::split_first) else {
+                    break;
+                };
+                left = behind;
                 // The bridge queues only what parsed.
                 let Ok(frame) = self.batch.frame(usize::from(index)) else { continue };
-                match hand_over(halves.tx.as_mut(), &mut self.finisher, &frame) {
+                let handed = match run.refused {
+                    Some(refusal) => Err(Loss::Refused(refusal)),
+                    None => hand_over(halves.tx.as_mut(), &mut self.finisher, &frame),
+                };
+                match handed {
                     Ok(segments) => self.bridge.sent(egress, frame.wire_len(), segments),
                     Err(loss) => {
                         self.bridge.refused(egress, loss.reason());

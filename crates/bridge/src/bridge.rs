@@ -159,6 +159,16 @@ impl Bridge {
         self.ports.iter().any(|(_, port)| port.local.is_some_and(|(local, _)| local == mac))
     }
 
+    /// Notes that an egress took so many copies, of `bytes` on the wire together, each as one frame.
+    #[inline]
+    pub fn sent_whole(&mut self, egress: PortId, copies: usize, bytes: usize) {
+        if let Some(port) = self.ports.get_mut(egress) {
+            port.counters.tx_frames += copies as u64;
+            port.counters.tx_bytes += bytes as u64;
+            port.counters.tx_segments += copies as u64;
+        }
+    }
+
     /// Notes that an egress took a copy: `wire_len` bytes, written as `segments` frames.
     #[inline]
     pub fn sent(&mut self, egress: PortId, wire_len: usize, segments: usize) {

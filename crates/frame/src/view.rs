@@ -188,11 +188,15 @@ impl<'a> Frame<'a> {
     }
 
     /// Header and frame in one slice, if they stand in memory as they are to be sent behind an offload
-    /// header of `header` bytes: the quick way out for most frames.
+    /// header of `header` bytes, which of no bytes says nothing: the quick way out for most frames.
     #[inline]
     #[must_use]
     pub fn verbatim(&self, header: usize) -> Option<&'a [u8]> {
-        (!self.edited && usize::from(self.start) == header).then_some(self.received)
+        match header {
+            _ if self.edited => None,
+            0 => Some(self.bytes()),
+            _ => (usize::from(self.start) == header).then_some(self.received),
+        }
     }
 
     /// The frame to send, gathered from at most three slices.

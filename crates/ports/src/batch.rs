@@ -18,6 +18,9 @@ const ARENA: usize = 3 * 65_536;
 
 const CACHE_LINE: usize = 64;
 
+/// How an offload header begins that asks for nothing: its flags and its GSO type.
+const NOTHING_TO_FINISH: [u8; 2] = [0, 0];
+
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     start: u32,
@@ -111,6 +114,22 @@ impl Batch {
             + if slot.tag.is_some() { frame::vlan::TAG_LEN } else { 0 }
     }
 
+    /// Frame `index` with its offload header, where both stand in memory as they are to be sent behind a
+    /// header of `header` bytes, and nothing of the frame is to be finished. `None` where that is not so
+    /// or has to be looked at: then [`Batch::frame`] says more.
+    #[inline]
+    #[must_use]
+    pub fn as_received(&self, index: usize, header: usize) -> Option<&[u8]> {
+        let slot = self.slots.get(index)?;
+        let received = self.arena.get(slot.start as usize..slot.end as usize)?;
+        let plain = slot.header == 0 || received.starts_with(&NOTHING_TO_FINISH);
+        match header {
+            _ if slot.tag.is_some() || !plain => None,
+            0 => received.get(usize::from(slot.header)..),
+            _ => (usize::from(slot.header) == header).then_some(received),
+        }
+    }
+
     /// Frame `index`, through the one gate.
     ///
     /// # Errors
@@ -125,8 +144,8 @@ impl Batch {
         let offload = match received.first_chunk::<SHORT_HEADER>() {
             _ if slot.header == 0 => Offload::default(),
             None => return Err(FrameFault::Runt),
-            // Nothing to finish, as of most frames: the rest of the header means nothing.
-            Some([0, 0, ..]) => Offload::default(),
+            // As of most frames: the rest of the header means nothing.
+            Some(header) if header.starts_with(&NOTHING_TO_FINISH) => Offload::default(),
             Some(header) => Offload::decode(header).map_err(FrameFault::Offload)?,
         };
         Frame::parse(received, usize::from(slot.header), slot.tag, offload)

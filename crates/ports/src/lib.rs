@@ -20,4 +20,4 @@ pub mod tap;
 pub mod tap_state;
 
 pub use batch::Batch;
-pub use queue::{Drained, RxQueue, SendError, TxQueue};
+pub use queue::{Drained, Run, RxQueue, SendError, TxQueue};

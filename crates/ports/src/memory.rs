@@ -10,7 +10,8 @@ use frame::offload::LONG_HEADER;
 use frame::{Capabilities, Frame, Offload, Tag};
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::{Batch, Drained, RxQueue, SendError, TxQueue};
+use crate::queue::run;
+use crate::{Batch, Drained, Run, RxQueue, SendError, TxQueue};
 
 /// A frame as it went out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,5 +165,20 @@ impl TxQueue for MemoryTx {
         let offload = frame.pieces().offload;
         state.sent.push(Sent { offload, bytes: frame.to_vec() });
         Ok(())
+    }
+
+    fn send_run(&mut self, batch: &Batch, queue: &[u16]) -> Run {
+        let mut state = self.0.state();
+        let refusal = state.refusal;
+        let send = |bytes: &[u8]| {
+            let bytes = bytes.to_vec();
+            let len = bytes.len();
+            state.sent.push(Sent { offload: Offload::default(), bytes });
+            Ok(len)
+        };
+        match refusal {
+            Some(_) if !queue.is_empty() => Run { refused: refusal, ..Run::default() },
+            _ => run(batch, queue, 0, send, |errno| SendError::Refused(errno.raw_os_error())),
+        }
     }
 }

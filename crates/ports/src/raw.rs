@@ -19,8 +19,9 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType};
 
 use crate::device::{self, Device, DeviceError};
+use crate::queue::run;
 use crate::sys::packet;
-use crate::{Batch, Drained, RxQueue, SendError, TxQueue};
+use crate::{Batch, Drained, Run, RxQueue, SendError, TxQueue};
 
 /// Receive buffer in bytes; the kernel doubles it for its own bookkeeping. Holds 5 ms at 10 Gb/s.
 const RECEIVE_BUFFER: i32 = 8 << 20;
@@ -271,7 +272,7 @@ impl TxQueue for RawTx {
     #[inline]
     fn send(&mut self, frame: &Frame<'_>) -> Result<(), SendError> {
         if let Some(whole) = frame.verbatim(self.header) {
-            return rustix::net::send(&*self.fd, whole, SendFlags::DONTWAIT).map_or_else(refused, |_| Ok(()));
+            return rustix::net::send(&*self.fd, whole, SendFlags::DONTWAIT).map(drop).map_err(send_error);
         }
         let pieces = frame.pieces();
         let header = pieces.offload.encode();
@@ -281,18 +282,24 @@ impl TxQueue for RawTx {
         let slices =
             [IoSlice::new(header), IoSlice::new(pieces.head), IoSlice::new(tag), IoSlice::new(pieces.rest)];
         rustix::net::sendmsg(&*self.fd, &slices, &mut SendAncillaryBuffer::default(), SendFlags::DONTWAIT)
-            .map_or_else(refused, |_| Ok(()))
+            .map(drop)
+            .map_err(send_error)
+    }
+
+    fn send_run(&mut self, batch: &Batch, queue: &[u16]) -> Run {
+        let send = |bytes: &[u8]| rustix::net::send(&*self.fd, bytes, SendFlags::DONTWAIT);
+        run(batch, queue, self.header, send, send_error)
     }
 }
 
 /// What an errno of `send` means.
 #[cold]
-fn refused(errno: Errno) -> Result<(), SendError> {
-    Err(match errno {
+fn send_error(errno: Errno) -> SendError {
+    match errno {
         Errno::MSGSIZE => SendError::TooLong,
         Errno::AGAIN | Errno::NOBUFS => SendError::Full,
         Errno::NETDOWN => SendError::Down,
         Errno::NXIO | Errno::NODEV | Errno::BADFD => SendError::Gone,
         other => SendError::Refused(other.raw_os_error()),
-    })
+    }
 }

@@ -14,8 +14,9 @@ use frame::offload::LONG_HEADER;
 use frame::{Capabilities, Frame};
 use rustix::io::Errno;
 
+use crate::queue::run;
 use crate::sys::tun;
-use crate::{Batch, Drained, RxQueue, SendError, TxQueue};
+use crate::{Batch, Drained, Run, RxQueue, SendError, TxQueue};
 
 /// `TUN_F_CSUM | TSO4 | TSO6 | TSO_ECN`.
 const OFFLOADS: u32 = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
@@ -263,6 +264,10 @@ impl TxQueue for TapTx {
             None => gather(self.fd.as_fd(), self.header, frame),
         };
         sent.map(|_| ()).map_err(send_error)
+    }
+
+    fn send_run(&mut self, batch: &Batch, queue: &[u16]) -> Run {
+        run(batch, queue, self.header, |bytes| rustix::io::write(&*self.fd, bytes), send_error)
     }
 }
 

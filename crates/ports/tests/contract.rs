@@ -5,10 +5,10 @@ mod rig;
 
 use std::cell::RefCell;
 
-use frame::{Capabilities, Frame, Offload};
+use frame::{Capabilities, Frame, Offload, Tag};
 use ports::memory;
 use ports::tap::{self, TapOptions};
-use ports::{Batch, Drained, RxQueue, SendError, TxQueue};
+use ports::{Batch, Drained, Run, RxQueue, SendError, TxQueue};
 use rig::{PATIENCE, drain, frame, open, options, pair, receive, wait};
 use testbed::{FrameSocket, Namespace};
 
@@ -34,6 +34,7 @@ fn send(tx: &mut dyn TxQueue, bytes: &[u8]) -> Result<(), SendError> {
 
 fn keeps_the_contract(mut port: Subject<'_>) {
     frames_pass_unchanged(&mut port);
+    a_run_ends_where_a_frame_must_be_looked_at(&mut port);
     a_budget_is_kept(&mut port);
     arrival_wakes_each_time(&mut port);
     ends_are_told(&mut port);
@@ -48,6 +49,34 @@ fn frames_pass_unchanged(port: &mut Subject<'_>) {
         assert_eq!((port.sent)(), bytes);
     }
     assert_eq!(drain(&mut *port.rx), (vec![], Drained::Empty));
+}
+
+/// A batch goes out by runs of frames that are as they came; what is between two of them goes alone.
+fn a_run_ends_where_a_frame_must_be_looked_at(port: &mut Subject<'_>) {
+    let all: Vec<_> = (0..4).map(|at| frame(&[], 46 + at)).collect();
+    let mut batch = Batch::new();
+    for (at, bytes) in all.iter().enumerate() {
+        if at == 2 {
+            // The kernel took a tag out of this one, so it is not to be sent as it stands.
+            batch.room().unwrap()[..bytes.len()].copy_from_slice(bytes);
+            batch.push(bytes.len(), 0, Tag::from_bytes([0x81, 0x00, 0, 7]));
+            continue;
+        }
+        (port.arrive)(bytes);
+        let enough = at + 1;
+        testbed::wait_until(PATIENCE, "the frame", || {
+            port.rx.receive(&mut batch, 1);
+            batch.len() == enough
+        })
+        .unwrap();
+    }
+    let run = port.tx.send_run(&batch, &[1, 0, 2, 3]);
+    let bytes = all[0].len() + all[1].len();
+    assert_eq!(run, Run { frames: 2, bytes, refused: None });
+    assert_eq!([(port.sent)(), (port.sent)()], [all[1].clone(), all[0].clone()]);
+    assert_eq!(port.tx.send_run(&batch, &[2, 3]), Run::default());
+    assert_eq!(port.tx.send_run(&batch, &[3]), Run { frames: 1, bytes: all[3].len(), refused: None });
+    assert_eq!((port.sent)(), all[3]);
 }
 
 /// A queue with more than its budget says so, for no further event will.

@@ -111,7 +111,7 @@ fn header_of(port: &mut RawPort, host: &testbed::Namespace) -> usize {
     FrameSocket::open(host, "eth0").unwrap().send(&sent).unwrap();
     let mut header = 0;
     receive_each(&mut port.rx, 1, |frame| {
-        header = [0, SHORT_HEADER, LONG_HEADER].into_iter().find(|&h| frame.verbatim(h).is_some()).unwrap();
+        header = [LONG_HEADER, SHORT_HEADER, 0].into_iter().find(|&h| frame.verbatim(h).is_some()).unwrap();
     });
     header
 }
