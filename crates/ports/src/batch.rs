@@ -13,7 +13,7 @@ pub const MAX_BATCH: usize = 64;
 /// Room that a receive call must find: the longest frame and its offload header.
 pub const ROOM: usize = LONG_HEADER + MAX_FRAME;
 
-/// Bytes of the arena: a turn ends when less than [`ROOM`] is left.
+/// Bytes of the arena for frames: a turn ends when less than [`ROOM`] is left.
 const ARENA: usize = 3 * 65_536;
 
 const CACHE_LINE: usize = 64;
@@ -33,6 +33,9 @@ struct Slot {
 #[derive(Debug)]
 pub struct Batch {
     arena: Box<[u8]>,
+    /// Where the first frame is received to: so that behind an offload header of 12 bytes the frame itself
+    /// begins a cache line, and a short one has all of it.
+    origin: usize,
     used: usize,
     slots: Vec<Slot>,
     truncated: u64,
@@ -48,19 +51,16 @@ impl Batch {
     /// An empty batch with all the memory that it will ever use.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            arena: vec![0; ARENA].into_boxed_slice(),
-            used: 0,
-            slots: Vec::with_capacity(MAX_BATCH),
-            truncated: 0,
-        }
+        let arena = vec![0_u8; ARENA + 2 * CACHE_LINE].into_boxed_slice();
+        let origin = arena.as_ptr().align_offset(CACHE_LINE).min(CACHE_LINE) + CACHE_LINE - LONG_HEADER;
+        Self { arena, origin, used: origin, slots: Vec::with_capacity(MAX_BATCH), truncated: 0 }
     }
 
     /// Forgets all frames.
     #[inline]
     pub fn clear(&mut self) {
         self.slots.clear();
-        self.used = 0;
+        self.used = self.origin;
     }
 
     /// Number of frames.
@@ -92,7 +92,7 @@ impl Batch {
         debug_assert!(len <= ROOM && self.slots.len() < MAX_BATCH);
         let end = self.used + len;
         self.slots.push(Slot { start: self.used as u32, end: end as u32, header: header as u8, tag });
-        self.used = end.next_multiple_of(CACHE_LINE);
+        self.used += len.next_multiple_of(CACHE_LINE);
     }
 
     /// Counts a frame that was longer than [`ROOM`] and is lost.

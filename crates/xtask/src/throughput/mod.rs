@@ -1,5 +1,7 @@
 //! `cargo xtask throughput`: the switch against Linux Bridge and against a bare read/write loop, in one
-//! run, samples of all in turn, so that a ratio means something on a noisy machine.
+//! run. All of them stand ready all the time, idle but for the one whose turn it is: samples are short and
+//! strictly in turn, and a ratio is the median of those of each round, so that it means something on a
+//! machine whose speed changes from second to second.
 //!
 //! Traffic starts on core 0 and the switch runs on core 1. (Linux Bridge has no core of its own: it runs
 //! where the sender does.) Frames are counted where they arrive.
@@ -17,7 +19,7 @@ use clap::Args;
 
 use self::report::Report;
 use self::rig::{Rig, Subject};
-use self::sample::{Sample, idle, take};
+use self::sample::{Round, idle};
 
 pub(crate) use self::bare_loop::{BareLoop, run as run_bare_loop};
 pub(crate) use self::generator::{Generate, run as run_generator};
@@ -31,10 +33,10 @@ const SWITCH_CORE: usize = 1;
 #[derive(Debug, Args)]
 pub(crate) struct Throughput {
     /// Rounds; in each every subject is sampled once, and the medians of all rounds are shown
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 11)]
     rounds: u32,
     /// Seconds of each frame-rate and TCP sample
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 1)]
     seconds: u32,
     /// Where the figures go as JSON
     #[arg(long, default_value = "target/throughput.json")]
@@ -44,17 +46,17 @@ pub(crate) struct Throughput {
 /// Runs the comparison and shows its table.
 pub(crate) fn run(options: &Throughput) -> Result<()> {
     let programs = build()?;
-    let mut samples: Vec<(Subject, Sample)> = Vec::new();
+    let rigs = Subject::ALL.into_iter().map(|subject| Rig::build(subject, &programs));
+    let mut rigs = rigs.collect::<Result<Vec<_>>>()?;
+    let mut rounds = Vec::new();
     for round in 1..=options.rounds {
-        for subject in Subject::ALL {
-            eprintln!("round {round} of {}: {}", options.rounds, subject.name());
-            let mut rig = Rig::build(subject, &programs)?;
-            samples.push((subject, take(&mut rig, &programs, options.seconds)?));
-        }
+        eprintln!("round {round} of {}", options.rounds);
+        rounds.push(Round::take(&mut rigs, &programs, options.seconds, round as usize)?);
     }
+    drop(rigs);
     eprintln!("idle for 10 seconds");
     let idle = idle(&mut Rig::build(Subject::Switchd, &programs)?)?;
-    let report = Report::new(&samples, idle);
+    let report = Report::new(rounds, idle);
     report.print();
     report.write(&options.json)
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::rig::Subject;
-use super::sample::{Idle, Sample};
+use super::sample::{Idle, Round, Sample};
 
 /// A figure of a sample: its name, its unit divisor and how to take it.
 type Figure = (&'static str, f64, fn(&Sample) -> f64);
@@ -20,44 +20,56 @@ const FIGURES: [Figure; 5] = [
     ("memory, MiB", 1024.0, |sample| sample.memory_kib),
 ];
 
+/// What the switch is compared with: a word for the row, and the other subject.
+const BASES: [(&str, Subject); 2] =
+    [("/ bare loop", Subject::BareLoop), ("/ Linux Bridge", Subject::LinuxBridge)];
+
 #[derive(Debug, Serialize)]
 struct Row {
-    subject: &'static str,
-    samples: Vec<Sample>,
-    medians: Vec<f64>,
+    name: &'static str,
+    /// `None` where there is nothing to compare with.
+    values: Vec<Option<f64>>,
 }
 
 /// Everything that a run has found.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     columns: Vec<&'static str>,
+    /// Medians of each subject, then, of each base, the medians of the ratios of each round.
     rows: Vec<Row>,
+    subjects: Vec<&'static str>,
+    rounds: Vec<Round>,
     idle: Idle,
 }
 
 impl Report {
-    pub(super) fn new(samples: &[(Subject, Sample)], idle: Idle) -> Self {
-        let rows = Subject::ALL.map(|subject| {
-            let of_it: Vec<_> = samples.iter().filter(|(of, _)| *of == subject).map(|(_, s)| *s).collect();
-            let medians = FIGURES.map(|(_, unit, take)| median(of_it.iter().map(take).collect()) / unit);
-            Row { subject: subject.name(), samples: of_it, medians: medians.to_vec() }
-        });
-        Self { columns: FIGURES.map(|(name, ..)| name).to_vec(), rows: rows.into(), idle }
+    pub(super) fn new(rounds: Vec<Round>, idle: Idle) -> Self {
+        let medians = |subject: Subject| Row {
+            name: subject.name(),
+            values: FIGURES.map(|(_, unit, take)| over(&rounds, |of| Some(take(of(subject)) / unit))).into(),
+        };
+        let ratios = |(name, base): (&'static str, Subject)| {
+            let ratio = |take: fn(&Sample) -> f64| {
+                over(&rounds, |of| {
+                    let base = take(of(base));
+                    (base > 0.0).then(|| take(of(Subject::Switchd)) / base)
+                })
+            };
+            Row { name, values: FIGURES.map(|(_, _, take)| ratio(take)).into() }
+        };
+        let rows = Subject::ALL.map(medians).into_iter().chain(BASES.map(ratios)).collect();
+        let columns = FIGURES.map(|(name, ..)| name).to_vec();
+        Self { columns, rows, subjects: Subject::ALL.map(Subject::name).to_vec(), rounds, idle }
     }
 
     pub(super) fn print(&self) {
-        print!("\n{:14}", "median of each");
+        print!("\n{:14}", "medians");
         self.columns.iter().for_each(|name| print!("{name:>17}"));
         println!();
         for row in &self.rows {
-            print!("{:14}", row.subject);
-            row.medians.iter().for_each(|value| print!("{value:>17.2}"));
-            println!();
-        }
-        for (name, base) in [("/ bare loop", 0), ("/ Linux Bridge", 2)] {
-            print!("{name:14}");
-            for (ours, theirs) in self.rows[1].medians.iter().zip(&self.rows[base].medians) {
-                if *theirs > 0.0 { print!("{:>17.2}", ours / theirs) } else { print!("{:>17}", "") }
+            print!("{:14}", row.name);
+            for value in &row.values {
+                value.map_or_else(|| print!("{:>17}", ""), |value| print!("{value:>17.2}"));
             }
             println!();
         }
@@ -74,8 +86,14 @@ impl Report {
     }
 }
 
-/// The middle value; of an even number the upper one.
-fn median(mut values: Vec<f64>) -> f64 {
+/// The median over all rounds of what `figure` makes of each, given the samples by subject; of an even
+/// number the upper one.
+fn over<'r>(
+    rounds: &'r [Round],
+    figure: impl Fn(&dyn Fn(Subject) -> &'r Sample) -> Option<f64>,
+) -> Option<f64> {
+    let mut values: Vec<f64> =
+        rounds.iter().filter_map(|round| figure(&|subject: Subject| &round.0[subject as usize])).collect();
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
+    values.get(values.len() / 2).copied()
 }

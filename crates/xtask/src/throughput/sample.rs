@@ -1,15 +1,15 @@
-//! One sample of one subject: frames per second, TCP, latency, processor time, memory.
+//! One sample of each subject: frames per second, TCP, latency, processor time, memory.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::rig::{FAR, FAR_MAC, Rig};
+use super::rig::{FAR, FAR_MAC, Rig, Subject};
 use super::{Programs, SENDER_CORE};
 
 /// What was measured of one subject in one round.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct Sample {
     /// 60-byte frames that arrived, each second.
     pub(super) frames_per_second: f64,
@@ -32,15 +32,31 @@ pub(super) struct Idle {
     pub(super) wakeups_per_second: f64,
 }
 
-pub(super) fn take(rig: &mut Rig, programs: &Programs, seconds: u32) -> Result<Sample> {
-    let (frames_per_second, processor_ns_per_frame) = frame_rate(rig, programs, seconds)?;
-    Ok(Sample {
-        frames_per_second,
-        processor_ns_per_frame,
-        tcp_bits_per_second: tcp(rig, seconds)?,
-        round_trip_us: round_trip(rig)?,
-        memory_kib: rig.process.as_ref().map_or(Ok(0.0), |process| status(process.id(), "VmRSS:"))?,
-    })
+/// One sample of each subject, in the order of [`Subject::ALL`].
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Round(pub(super) [Sample; Subject::ALL.len()]);
+
+impl Round {
+    /// Each figure of all subjects right after one another; who is first changes with `turn`.
+    pub(super) fn take(rigs: &mut [Rig], programs: &Programs, seconds: u32, turn: usize) -> Result<Self> {
+        let mut round = Self::default();
+        let order: Vec<usize> = (0..rigs.len()).map(|place| (place + turn) % rigs.len()).collect();
+        for &at in &order {
+            (round.0[at].frames_per_second, round.0[at].processor_ns_per_frame) =
+                frame_rate(&rigs[at], programs, seconds)?;
+        }
+        for &at in &order {
+            round.0[at].tcp_bits_per_second = tcp(&rigs[at], seconds)?;
+        }
+        for &at in &order {
+            round.0[at].round_trip_us = round_trip(&rigs[at])?;
+        }
+        for &at in &order {
+            let process = rigs[at].process.as_ref();
+            round.0[at].memory_kib = process.map_or(Ok(0.0), |process| status(process.id(), "VmRSS:"))?;
+        }
+        Ok(round)
+    }
 }
 
 fn frame_rate(rig: &Rig, programs: &Programs, seconds: u32) -> Result<(f64, f64)> {
