@@ -37,10 +37,14 @@ pub(super) struct Idle {
 pub(super) struct Round(pub(super) [Sample; Subject::ALL.len()]);
 
 impl Round {
-    /// Each figure of all subjects right after one another; who is first changes with `turn`.
+    /// Each figure of all subjects right after one another; who is first, and who comes after whom, changes
+    /// with `turn`.
     pub(super) fn take(rigs: &mut [Rig], programs: &Programs, seconds: u32, turn: usize) -> Result<Self> {
         let mut round = Self::default();
-        let order: Vec<usize> = (0..rigs.len()).map(|place| (place + turn) % rigs.len()).collect();
+        let mut order: Vec<usize> = (0..rigs.len()).map(|place| (place + turn) % rigs.len()).collect();
+        if turn % 2 == 1 {
+            order.reverse();
+        }
         for &at in &order {
             (round.0[at].frames_per_second, round.0[at].processor_ns_per_frame) =
                 frame_rate(&rigs[at], programs, seconds)?;
