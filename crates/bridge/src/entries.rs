@@ -147,9 +147,14 @@ impl Bridge {
     }
 
     /// Removes entries of one port, or of all; of one kind, or, as Linux does when nothing is named, those
-    /// that age. The addresses of devices stay. Says how many were removed.
+    /// that age, and where no port is named either, those of other programs too. The addresses of devices
+    /// stay. Says how many were removed.
     pub fn flush(&mut self, port: Option<PortId>, kind: Option<EntryKind>) -> usize {
-        let ages = |entry: EntryKind| matches!(entry, EntryKind::Dynamic | EntryKind::Locked);
+        let ages = |entry: EntryKind| match entry {
+            EntryKind::Dynamic | EntryKind::Locked => true,
+            EntryKind::External => port.is_none(),
+            EntryKind::Static | EntryKind::Sticky | EntryKind::Local | EntryKind::Blackhole => false,
+        };
         let meant: Vec<MacAddr> = self
             .fdb
             .iter()

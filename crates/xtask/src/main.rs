@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arrows;
+mod conformance;
 mod demo;
 mod interrupt;
 mod run;
@@ -29,6 +30,8 @@ enum Task {
     Test,
     /// Install what the demo and the tests need
     Setup,
+    /// Compare with Linux Bridge, frame by frame
+    Conformance(conformance::Conformance),
     /// Measure against Linux Bridge and a bare read/write loop
     Throughput(throughput::Throughput),
     #[command(hide = true)]
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Test => test::run(),
         Task::Setup => setup::run(setup::Use::Everything),
+        Task::Conformance(options) => conformance::run(&options),
         Task::Throughput(options) => throughput::run(&options),
         Task::Generate(options) => throughput::run_generator(&options),
         Task::BareLoop(options) => throughput::run_bare_loop(&options),

@@ -284,7 +284,9 @@ impl Model {
         let devices: Vec<MacAddr> = self.ports.values().filter_map(|port| Some(port.local?.0)).collect();
         self.entries.retain(|entry| {
             let meant = (port.is_none() || entry.port == port)
-                && kind.map_or(entry.ages(), |kind| entry.kind == kind)
+                && kind.map_or(entry.ages() || port.is_none() && entry.kind == EntryKind::External, |kind| {
+                    entry.kind == kind
+                })
                 && !(entry.kind == EntryKind::Local && devices.contains(&entry.mac));
             !meant
         });

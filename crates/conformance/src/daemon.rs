@@ -1,0 +1,239 @@
+//! switchd as a subject, in the shape in which it ships: the process, its control socket, two raw ports on
+//! veths, two TAPs, and the host's own port.
+
+use anyhow::{Context, Result, ensure};
+use bridge::{EntryKind, PortState};
+use control::types::{self, BridgeChange, FdbFilter, NewFdbEntry, PortChange};
+use control::{Client, ClientError};
+use frame::MacAddr;
+use testbed::{Switchd, wait_until};
+
+use crate::differences::RAW;
+use crate::generator::{AGEING, HOST_MAC, MTU};
+use crate::step::{End, Entry, Flag, PORTS, Step};
+use crate::subject::{Subject, View};
+use crate::wires::{SOON, Wires};
+
+/// A running switchd.
+#[derive(Debug)]
+pub struct Daemon {
+    wires: Wires,
+    switchd: Switchd,
+    client: Client,
+}
+
+impl Daemon {
+    /// Makes the namespaces and starts it.
+    ///
+    /// # Errors
+    /// The kernel refuses something, most likely for want of root, or switchd does not start.
+    pub fn new() -> Result<Self> {
+        let mut wires = Wires::new("switchd", 1..=RAW)?;
+        for tap in (RAW + 1..=PORTS).map(|port| End::Port(port).to_string()).chain([End::Host.to_string()]) {
+            wires.switch.ip(&format!("tuntap add {tap} mode tap"))?;
+            wires.switch.ip(&format!("link set {tap} address {HOST_MAC} up"))?;
+        }
+        for end in End::all() {
+            wires.open(end)?;
+        }
+        let (switchd, client) = start(&wires)?;
+        Ok(Self { wires, switchd, client })
+    }
+
+    /// A new process in place of the old one, on the same wires.
+    ///
+    /// # Errors
+    /// As [`Daemon::new`].
+    pub fn renew(&mut self) -> Result<()> {
+        ensure!(
+            self.switchd.terminate()?.success(),
+            "switchd ended badly:\n{}",
+            self.switchd.log().join("\n")
+        );
+        for port in 1..=PORTS {
+            self.wires.switch.ip(&format!("link set p{port} up mtu {MTU}"))?;
+        }
+        (self.switchd, self.client) = start(&self.wires)?;
+        self.wires.receive().map(drop)
+    }
+
+    fn wait_for_device(&mut self, port: u8, what: &str, so: impl Fn(&types::Device) -> bool) -> Result<()> {
+        let mut failed = None;
+        wait_until(SOON, &format!("switchd sees p{port} {what}"), || {
+            match self.client.show_port(&format!("p{port}")) {
+                Ok(shown) => shown.device.is_some_and(|device| so(&device)),
+                Err(error) => {
+                    failed = Some(error);
+                    true
+                }
+            }
+        })?;
+        failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    fn set_port(&mut self, end: End, change: PortChange) -> Result<bool> {
+        accepted(self.client.set_port(&end.to_string(), &change))
+    }
+
+    fn set_bridge(&mut self, change: BridgeChange) -> Result<bool> {
+        accepted(self.client.set_bridge(&change))
+    }
+
+    fn set_flag(&mut self, port: u8, flag: Flag, on: bool) -> Result<bool> {
+        let (mut change, on) = (PortChange::default(), Some(on));
+        *match flag {
+            Flag::Learning => &mut change.learning,
+            Flag::Flood => &mut change.flood,
+            Flag::McastFlood => &mut change.mcast_flood,
+            Flag::BcastFlood => &mut change.bcast_flood,
+            Flag::Hairpin => &mut change.hairpin,
+            Flag::Isolated => &mut change.isolated,
+            Flag::Locked => &mut change.locked,
+            Flag::Mab => &mut change.mab,
+        } = on;
+        self.set_port(End::Port(port), change)
+    }
+
+    fn make_entry(&mut self, mac: MacAddr, port: End, kind: EntryKind, replace: bool) -> Result<bool> {
+        let kind = wire_kind(kind).context("no kind that a user makes")?;
+        let entry = NewFdbEntry { mac: mac.to_string(), port: Some(port.to_string()), kind };
+        accepted(if replace { self.client.replace_fdb(&entry) } else { self.client.add_fdb(&entry) })
+    }
+}
+
+fn start(wires: &Wires) -> Result<(Switchd, Client)> {
+    let mut config =
+        format!("[bridge]\nageing_time = \"{AGEING}ms\"\n[ports.br0]\ntype = \"tap\"\nhost = true\n");
+    for port in 1..=PORTS {
+        let kind = if port <= RAW { "type = \"raw\"\nexclusive = true" } else { "type = \"tap\"" };
+        config += &format!("[ports.p{port}]\n{kind}\n");
+    }
+    let switchd = Switchd::start(&wires.switch, &config)?;
+    let mut client = switchd.control()?;
+    let mut ready = || -> Result<bool, ClientError> {
+        let up = |port: &types::Port| port.device.as_ref().is_some_and(|device| device.up);
+        let entries = client.show_fdb(&FdbFilter::default())?;
+        Ok(client.show_ports(None)?.iter().all(up)
+            && entries.iter().any(|entry| entry.mac == HOST_MAC.to_string()))
+    };
+    wait_until(SOON, "all ports of switchd are up", || ready().unwrap_or(false))?;
+    Ok((switchd, client))
+}
+
+/// Whether a command was carried out; a refusal is an answer, anything else is not.
+fn accepted(result: Result<(), ClientError>) -> Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(ClientError::Refused(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The same kind in the words of the control interface.
+fn wire_kind(kind: EntryKind) -> Option<types::EntryKind> {
+    types::EntryKind::ALL.into_iter().find(|(name, _)| *name == kind.name()).map(|(_, kind)| kind)
+}
+
+fn core_kind(kind: types::EntryKind) -> EntryKind {
+    match kind {
+        types::EntryKind::Dynamic => EntryKind::Dynamic,
+        types::EntryKind::Locked => EntryKind::Locked,
+        types::EntryKind::Static => EntryKind::Static,
+        types::EntryKind::Sticky => EntryKind::Sticky,
+        types::EntryKind::ExternLearn => EntryKind::External,
+        types::EntryKind::Local => EntryKind::Local,
+        types::EntryKind::Blackhole => EntryKind::Blackhole,
+    }
+}
+
+fn wire_state(state: PortState) -> Option<types::PortState> {
+    types::PortState::ALL.into_iter().find(|(name, _)| *name == state.name()).map(|(_, state)| state)
+}
+
+impl Subject for Daemon {
+    fn name(&self) -> &'static str {
+        "switchd"
+    }
+
+    fn apply(&mut self, step: &Step) -> Result<bool> {
+        let plain = PortChange::default();
+        let bridge = BridgeChange::default();
+        match *step {
+            Step::Frame { from, ref bytes } => self.wires.send(from, bytes).map(|()| true),
+            Step::Flag { port, flag, on } => self.set_flag(port, flag, on),
+            Step::State { port, state } => {
+                self.set_port(End::Port(port), PortChange { state: wire_state(state), ..plain })
+            }
+            Step::Mask { port: Some(port), mask } => {
+                self.set_port(End::Port(port), PortChange { group_fwd_mask: Some(mask), ..plain })
+            }
+            Step::Mask { port: None, mask } => {
+                self.set_bridge(BridgeChange { group_fwd_mask: Some(mask), ..bridge })
+            }
+            Step::Backup { port, backup } => {
+                let backup = backup.map_or_else(String::new, |backup| End::Port(backup).to_string());
+                self.set_port(End::Port(port), PortChange { backup_port: Some(backup), ..plain })
+            }
+            Step::Ageing { ms } => self.set_bridge(BridgeChange { ageing_time: Some(ms), ..bridge }),
+            Step::NoLinklocalLearn { on } => {
+                self.set_bridge(BridgeChange { no_linklocal_learn: Some(on), ..bridge })
+            }
+            Step::MaxLearned { max } => {
+                self.set_bridge(BridgeChange { fdb_max_learned: Some(max), ..bridge })
+            }
+            Step::Promisc { on } => self.set_port(End::Host, PortChange { promisc: Some(on), ..plain }),
+            Step::Entry { mac, port, kind, replace } => self.make_entry(mac, port, kind, replace),
+            Step::Delete { mac, port } => {
+                accepted(self.client.delete_fdb(&mac.to_string(), Some(&port.to_string())))
+            }
+            Step::Flush { port, kind } => {
+                let port = port.map(|port| End::Port(port).to_string());
+                let flushed = self.client.flush_fdb(port.as_deref(), kind.and_then(wire_kind));
+                accepted(flushed.map(drop))
+            }
+            Step::Link { port, up } => {
+                self.wires.set_link(port, up)?;
+                self.wait_for_device(port, "change", |device| device.up == up).map(|()| true)
+            }
+            Step::Mtu { port, mtu } => {
+                self.wires.set_mtu(port, mtu)?;
+                self.wait_for_device(port, "change", |device| device.mtu == mtu).map(|()| true)
+            }
+            Step::Wait { .. } => Ok(true),
+        }
+    }
+
+    fn view(&mut self) -> Result<View> {
+        let mut view = View::default();
+        // Asked first: it answers between two turns, so what came in before has gone out by then.
+        for shown in self.client.show_fdb(&FdbFilter::default())? {
+            let mac: MacAddr = shown.mac.parse().ok().context("no address")?;
+            let port = shown.port.context("an entry without a port")?;
+            let port = End::all().find(|end| end.to_string() == port).context("no such port")?;
+            view.fdb.push(Entry { mac, port, kind: core_kind(shown.kind) });
+            view.ages.extend(shown.age.map(|age| (mac, age)));
+        }
+        view.fdb.sort_unstable();
+        view.frames = self.wires.receive()?;
+        Ok(view)
+    }
+
+    /// Every frame was handed on or dropped for one reason, every copy sent or dropped for one.
+    fn finish(&mut self) -> Result<()> {
+        let sides = self.client.show_drops(None)?;
+        for port in self.client.show_ports(None)? {
+            let dropped = |side: &str| -> u64 {
+                let of_side = |drop: &&types::DropCount| {
+                    sides.iter().any(|reason| reason.reason == drop.reason && reason.side == side)
+                };
+                port.drops.iter().filter(of_side).map(|drop| drop.frames).sum()
+            };
+            let counters = &port.counters;
+            let whole = counters.rx_frames == counters.forwarded + dropped("ingress")
+                && counters.copies == counters.tx_frames + dropped("egress");
+            ensure!(whole, "{}: {counters:?} and {:?}", port.name, port.drops);
+            ensure!(port.kernel.socket_lost == 0, "{}: {:?}", port.name, port.kernel);
+        }
+        Ok(())
+    }
+}

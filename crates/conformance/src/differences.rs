@@ -1,0 +1,173 @@
+//! What is deliberately not as in Linux, and frames that can't be compared: each with its reason. The suite
+//! leaves these steps out, or prepares the kernel so that they make no difference, and
+//! `docs/linux-bridge.md` shows the list; a test compares.
+
+use bridge::{EntryKind, PortState};
+use frame::MacAddr;
+
+use crate::generator::HOST_MAC;
+use crate::run::World;
+use crate::step::{End, PORTS, Step};
+
+/// One deliberate difference.
+#[derive(Clone, Copy)]
+pub struct Difference {
+    /// What it is about.
+    pub about: &'static str,
+    /// What Linux does.
+    pub linux: &'static str,
+    /// What switchd does.
+    pub switchd: &'static str,
+    /// Why.
+    pub reason: &'static str,
+    /// Whether a step would show it.
+    leaves_out: fn(&World, &Step) -> bool,
+}
+
+/// All of them.
+pub const ALL: [Difference; 12] = [
+    Difference {
+        about: "A port's `state` without spanning tree",
+        linux: "`blocking` becomes forwarding at once; any state is forwarding again after the link was down, `disabled` \
+                also after `ip link set … type bridge_slave`",
+        switchd: "stays as it is set",
+        reason: "a state that someone has set means something, and a loop must not close when a link flaps",
+        leaves_out: |_, step| matches!(step, Step::State { state: PortState::Blocking, .. }),
+    },
+    Difference {
+        about: "A frame from the host with a group address or zero as its source",
+        linux: "forwarded",
+        switchd: "dropped, as from any port (`source_group`, `source_zero`)",
+        reason: "no station has such an address, whoever sends it",
+        leaves_out: |_, step| matches!(step, Step::Frame { from: End::Host, bytes } if !is_station(source(bytes))),
+    },
+    Difference {
+        about: "An FDB entry made for a group address, or for an address of the bridge's own devices",
+        linux: "accepted; the one is never used, the other takes the device's own entry away",
+        switchd: "refused",
+        reason: "neither can do what its maker means",
+        leaves_out: |_, step| match step {
+            Step::Entry { mac, .. } | Step::Delete { mac, .. } => mac.is_group() || *mac == HOST_MAC,
+            _ => false,
+        },
+    },
+    Difference {
+        about: "An entry that is `extern_learn` and something else",
+        linux: "one can be made static or sticky as well, or the other way round",
+        switchd: "an entry is of one kind: the last command's; and `add` refuses an address that has an entry",
+        reason: "no program asks for it, and what such an entry does is hard to say",
+        leaves_out: |world, step| match step {
+            Step::Entry { mac, kind, .. } => {
+                let found = world.fdb.iter().find(|entry| entry.mac == *mac);
+                found.is_some_and(|found| {
+                    (found.kind == EntryKind::External) != (*kind == EntryKind::External)
+                }) || found.is_some() && *kind == EntryKind::External
+            }
+            _ => false,
+        },
+    },
+    Difference {
+        about: "Frames longer than the MTU, by four bytes at most, out of a `raw` port",
+        linux: "pass",
+        switchd: "a packet socket may not send them, but for 802.1Q frames (`tx_too_long`)",
+        reason: "the kernel refuses them: give our side of a veth an MTU that is 4 bytes larger, 8 for QinQ",
+        leaves_out: |world, step| match step {
+            Step::Frame { bytes, .. } => (1..=RAW).any(|port| only_just(bytes, world.mtu(port))),
+            _ => false,
+        },
+    },
+    Difference {
+        about: "A port's own MAC address",
+        linux: "a local entry: delivered to br0",
+        switchd: "a local entry only where the host shares the device (dropped as `to_host`; the host has its own \
+                  copy) and for the host port",
+        reason: "the device is a cable of the switch, not a station",
+        leaves_out: |_, _| false,
+    },
+    Difference {
+        about: "A full FDB",
+        linux: "unlimited",
+        switchd: "bounded (`fdb_max`): the port that holds most entries gives up its oldest. `fdb_max_learned` is \
+                  there too, with the meaning it has in Linux",
+        reason: "one guest that makes up addresses can't use up the memory or keep the others out",
+        leaves_out: |_, _| false,
+    },
+    Difference {
+        about: "An entry past its ageing time",
+        linux: "used until the next clean-up, which can be late",
+        switchd: "not used",
+        reason: "frames to a station that has moved would go to its old port",
+        leaves_out: |_, _| false,
+    },
+    Difference {
+        about: "`locked` ports",
+        linux: "a frame to 01:80:c2:00:00:03 opens the port for its sender unless `no_linklocal_learn` is set",
+        switchd: "`no_linklocal_learn` is on by itself where the configuration has a locked port",
+        reason: "a lock that one frame opens is none",
+        leaves_out: |_, _| false,
+    },
+    Difference {
+        about: "Multicast",
+        linux: "snooped (`mcast_snooping`)",
+        switchd: "goes to every port that has `mcast_flood`, as with `mcast_snooping 0`",
+        reason: "switchd does not look into IGMP and MLD",
+        leaves_out: |_, _| false,
+    },
+    Difference {
+        about: "nftables, ebtables, br_netfilter",
+        linux: "see every frame; br_netfilter drops malformed IP, PPPoE and QinQ frames",
+        switchd: "see none",
+        reason: "frames do not go through the host's network stack",
+        leaves_out: |_, _| false,
+    },
+    Difference {
+        about: "`type` of an `[[fdb]]` entry that says nothing",
+        linux: "local (`bridge fdb add` without a word)",
+        switchd: "static",
+        reason: "it is what everybody means; a local entry takes frames away from the port that it names",
+        leaves_out: |_, _| false,
+    },
+];
+
+/// Ports up to this one are `raw` at switchd, the others TAPs.
+pub const RAW: u8 = PORTS / 2;
+
+/// The first difference that a step would show.
+#[must_use]
+pub fn leaves_out(world: &World, step: &Step) -> Option<&'static str> {
+    // Nothing comes in through a cable that is out.
+    if matches!(step, Step::Frame { from: End::Port(port), .. } if world.down.contains(port)) {
+        return Some("from a port that is down");
+    }
+    ALL.iter().find(|difference| (difference.leaves_out)(world, step)).map(|difference| difference.about)
+}
+
+/// The table of the documentation.
+#[must_use]
+pub fn table() -> String {
+    let mut table = "| | Linux Bridge | switchd | why |\n|---|---|---|---|\n".to_owned();
+    for Difference { about, linux, switchd, reason, .. } in &ALL {
+        table += &format!("| {about} | {linux} | {switchd} | {reason} |\n");
+    }
+    table
+}
+
+fn source(bytes: &[u8]) -> MacAddr {
+    bytes.get(6..12).and_then(|six| six.try_into().ok()).map_or(MacAddr::ZERO, MacAddr)
+}
+
+fn is_station(mac: MacAddr) -> bool {
+    !mac.is_group() && !mac.is_zero()
+}
+
+/// Whether the kernel lets a frame pass that a packet socket may not send.
+fn only_just(bytes: &[u8], mtu: u32) -> bool {
+    let tagged = |tpid: [u8; 2]| bytes.get(12..14) == Some(&tpid[..]);
+    let payload = bytes.len().saturating_sub(14);
+    let (judged, sent) = match () {
+        () if tagged([0x81, 0]) => (payload - 4, payload - 4),
+        () if tagged([0x88, 0xa8]) => (payload - 4, payload),
+        () => (payload, payload),
+    };
+    judged <= mtu as usize + 4 && sent > mtu as usize
+}

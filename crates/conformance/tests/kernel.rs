@@ -1,0 +1,42 @@
+//! Linux and switchd with the same frames and commands: a fixed seed, and one that no run had before.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use conformance::suite::{FRAMES, Suite, fresh_seed};
+use conformance::wrong;
+
+/// What at least was compared with each seed.
+const AT_LEAST: usize = 2_000;
+
+fn compare(seed: u64) {
+    let mut suite = Suite::new().unwrap();
+    // Some frames are left out: they would show a deliberate difference.
+    let report = suite.compare(seed, AT_LEAST / FRAMES + 3).unwrap();
+    println!(
+        "seed {seed}: {} frames, {} steps; left out: {:#?}",
+        report.frames, report.steps, report.left_out
+    );
+    if let Some(difference) = report.difference {
+        panic!("{difference}");
+    }
+    assert!(report.frames >= AT_LEAST, "only {} frames were compared", report.frames);
+}
+
+#[test]
+fn switchd_does_what_linux_does() {
+    compare(1);
+}
+
+#[test]
+fn switchd_does_what_linux_does_with_a_fresh_seed() {
+    compare(fresh_seed().unwrap());
+}
+
+#[test]
+fn every_wrong_rule_is_found() {
+    let mut suite = Suite::new().unwrap();
+    for wrong in wrong::ALL {
+        let found = suite.finds(wrong, 1, AT_LEAST).unwrap();
+        let found = found.unwrap_or_else(|| panic!("{}: not found within {AT_LEAST} frames", wrong.name));
+        println!("{}: found within {found} frames", wrong.name);
+    }
+}
