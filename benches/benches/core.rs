@@ -8,7 +8,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bridge::{Bridge, BridgeSettings, Deliveries, Moment, PortId, PortSettings, Span};
+use bridge::{Bridge, BridgeSettings, Deliveries, DropSamples, Moment, PortId, PortSettings, Span};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use frame::{Frame, MacAddr, Offload};
 
@@ -60,6 +60,7 @@ struct Switch {
     bridge: Bridge,
     ports: Vec<PortId>,
     out: Deliveries,
+    samples: DropSamples,
     received: Received,
     stations: u32,
     dice: Dice,
@@ -83,6 +84,7 @@ impl Switch {
             bridge,
             ports,
             out: Deliveries::new(BATCH),
+            samples: DropSamples::new(),
             received: Received([0; BATCH * FRAME]),
             stations,
             dice: Dice(0x9e37_79b9_7f4a_7c15),
@@ -155,6 +157,16 @@ impl Switch {
         }
     }
 
+    /// The same for frames that are all dropped, and a sample of them kept as the worker does: in a storm,
+    /// so all but sixteen a second are only counted.
+    fn decide_sampled(&mut self) {
+        self.decide();
+        for &lost in self.out.lost() {
+            let bytes = &self.received.0[usize::from(lost.index) * FRAME..][..FRAME];
+            self.samples.keep(lost, self.ports[0], bytes, None, self.now);
+        }
+    }
+
     /// The same, looking ahead at the whole batch first.
     fn decide_ahead(&mut self) {
         self.bridge.look_ahead(self.received.frames());
@@ -199,6 +211,7 @@ fn with_stations(criterion: &mut Criterion, stations: u32) {
     bench("decide", stations, Switch::talk, Switch::decide);
     bench("decide/look_ahead", stations, Switch::talk, Switch::decide_ahead);
     bench("learn/known", stations, Switch::speak, Switch::decide);
+    bench("drop/sampled", stations, Switch::speak, Switch::decide_sampled);
     bench("learn/refresh", stations, Switch::speak_later, Switch::decide);
     if stations >= 10_000 {
         bench("learn/evict", stations.max(FDB_MAX), Switch::make_up, Switch::decide);

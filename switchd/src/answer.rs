@@ -3,6 +3,7 @@
 
 mod bridge;
 mod drops;
+mod explain;
 mod fdb;
 mod port;
 
@@ -39,6 +40,13 @@ impl Handler for Control {
                 self.flush_fdb(port.as_deref(), kind).and_then(|removed| field("removed", removed))
             }
             Call::ShowDrops(port) => self.show_drops(port.as_deref()).and_then(|drops| field("drops", drops)),
+            Call::ShowDroppedFrames(port, reason) => {
+                let frames = self.show_dropped_frames(port.as_deref(), reason.as_deref());
+                frames.and_then(|frames| field("frames", frames))
+            }
+            Call::Explain(port, frame) => {
+                self.explain(&port, frame).and_then(|explanation| field("explanation", explanation))
+            }
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What the control thread and the worker say to each other, over bounded channels.
 
-use bridge::{Bridge, FdbCounters, FdbEntry, LocalKind, Moment, PortCounters, PortId};
+use bridge::{Bridge, DroppedFrame, FdbCounters, FdbEntry, LocalKind, Moment, PortCounters, PortId};
 use crossbeam_channel::Sender;
 use frame::MacAddr;
 use ports::{RxQueue, TxQueue};
@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Report(Sender<Report>),
     /// Say how many frames the packet sockets lost: of one port, or of each.
     SocketLosses(Option<PortId>, Sender<Vec<(PortId, u64)>>),
+    /// Show the last frames that were dropped.
+    DroppedFrames(Sender<Vec<DroppedFrame>>),
     /// Close everything and return.
     Stop,
 }

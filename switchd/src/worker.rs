@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge::{Bridge, Deliveries, DropReason, Moment, PortId, Span};
+use bridge::{Bridge, Deliveries, DropReason, DropSamples, Lost, Moment, PortId, Span};
 use crossbeam_channel::{Receiver, Sender};
 use frame::Finisher;
 use mio::unix::SourceFd;
@@ -80,6 +80,7 @@ pub(crate) struct Worker {
     ready: ReadyList,
     batch: Batch,
     deliveries: Deliveries,
+    samples: DropSamples,
     finisher: Finisher,
     channels: Channels,
     news: News,
@@ -105,6 +106,7 @@ impl Worker {
             ready: ReadyList::default(),
             batch: Batch::new(),
             deliveries: Deliveries::new(MAX_BATCH),
+            samples: DropSamples::new(),
             finisher: Finisher::new(),
             channels,
             news: News::default(),
@@ -167,7 +169,8 @@ impl Worker {
             self.receive(port);
             self.forward(port, now);
             self.report_news(now);
-            self.transmit();
+            self.sample_drops(port, now);
+            self.transmit(port, now);
         }
     }
 
@@ -203,12 +206,28 @@ impl Worker {
         }
     }
 
+    /// Keeps the heads of frames that the bridge dropped.
+    fn sample_drops(&mut self, ingress: PortId, now: Moment) {
+        for &lost in self.deliveries.lost() {
+            let (bytes, tag) = self.batch.bytes(usize::from(lost.index));
+            self.samples.keep(lost, ingress, bytes, tag, now);
+        }
+    }
+
     /// One delivery per egress, each frame in the order of its arrival.
-    fn transmit(&mut self) {
+    fn transmit(&mut self, ingress: PortId, now: Moment) {
+        let (batch, samples) = (&self.batch, &mut self.samples);
+        let mut sample = |index: u16, egress, reason| {
+            let (bytes, tag) = batch.bytes(usize::from(index));
+            samples.keep(Lost { index, egress: Some(egress), reason }, ingress, bytes, tag, now);
+        };
         for (egress, queue) in self.deliveries.iter() {
             let halves = self.ports.get_mut(usize::from(egress.0)).and_then(Option::as_mut);
             let Some(halves) = halves else {
-                queue.iter().for_each(|_| self.bridge.refused(egress, DropReason::TxGone));
+                for &index in queue {
+                    self.bridge.refused(egress, DropReason::TxGone);
+                    sample(index, egress, DropReason::TxGone);
+                }
                 continue;
             };
             let mut left = queue;
@@ -229,6 +248,7 @@ impl Worker {
                     Ok(segments) => self.bridge.sent(egress, frame.wire_len(), segments),
                     Err(loss) => {
                         self.bridge.refused(egress, loss.reason());
+                        sample(index, egress, loss.reason());
                         if let Loss::Refused(SendError::Refused(errno)) = loss
                             && !std::mem::replace(&mut halves.refusal_told, true)
                         {
@@ -269,6 +289,7 @@ impl Worker {
                 // Nobody waits for an answer any more if control has gone.
                 Command::Report(reply) => drop(reply.send(self.report())),
                 Command::SocketLosses(of, reply) => drop(reply.send(self.socket_losses(of))),
+                Command::DroppedFrames(reply) => drop(reply.send(self.samples.iter().copied().collect())),
                 Command::Stop => self.stopped = true,
             }
         }

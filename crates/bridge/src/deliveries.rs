@@ -3,9 +3,13 @@
 
 use crate::event::Event;
 use crate::port::{MAX_PORTS, PortId};
+use crate::samples::Lost;
 
 /// Most events that are kept between two calls of [`Deliveries::clear`].
 const MAX_EVENTS: usize = 16;
+
+/// Most drops that are told of between two calls of it; all are counted.
+const MAX_LOST: usize = 64;
 
 /// Queues of frame indices by egress port. The caller owns it and uses it again every turn; nothing is
 /// allocated after [`Deliveries::new`].
@@ -20,6 +24,7 @@ pub struct Deliveries {
     touched: Vec<PortId>,
     events: Vec<Event>,
     events_left_out: u64,
+    lost: Vec<Lost>,
 }
 
 impl Deliveries {
@@ -34,6 +39,7 @@ impl Deliveries {
             touched: Vec::with_capacity(MAX_PORTS),
             events: Vec::with_capacity(MAX_EVENTS),
             events_left_out: 0,
+            lost: Vec::with_capacity(MAX_LOST),
         }
     }
 
@@ -68,6 +74,20 @@ impl Deliveries {
         self.events_left_out
     }
 
+    /// Frames that were dropped, and why: the first few of this turn.
+    #[must_use]
+    pub fn lost(&self) -> &[Lost] {
+        &self.lost
+    }
+
+    /// Notes a drop, if there is room.
+    #[cold]
+    pub(crate) fn lose(&mut self, lost: Lost) {
+        if self.lost.len() < MAX_LOST {
+            self.lost.push(lost);
+        }
+    }
+
     pub(crate) fn tell(&mut self, event: Event) {
         if self.events.len() < MAX_EVENTS {
             self.events.push(event);
@@ -79,6 +99,7 @@ impl Deliveries {
     /// Forgets all frames and events; touches only the queues that were used.
     pub fn clear(&mut self) {
         self.events.clear();
+        self.lost.clear();
         self.events_left_out = 0;
         for port in self.touched.drain(..) {
             self.lengths[usize::from(port.0)] = 0;

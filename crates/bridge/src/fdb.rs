@@ -156,6 +156,26 @@ impl Fdb {
         }
     }
 
+    /// A copy with all that one frame can meet: the entries of these keys, and the oldest of each port, of
+    /// which one may have to make room. All counts are those of the whole.
+    pub(crate) fn excerpt(&self, keys: &[Key]) -> Self {
+        let oldest = self.lru.ports().filter_map(|port| self.lru.oldest(port)).map(|(key, _)| key);
+        let met: Vec<u64> = oldest.chain(keys.iter().map(|Key(key)| *key)).collect();
+        let lru = Lru::new(met.len() + 1, 0);
+        let mut copy = Self { table: Table::new(met.len() + 1), hasher: self.hasher.clone(), lru, ..*self };
+        for key in met {
+            let hash = self.hash(key);
+            let known = copy.table.find(hash, |slot| slot.key == key).is_some();
+            let slot = self.table.find(hash, |slot| slot.key == key).filter(|_| !known);
+            let Some(&slot) = slot else { continue };
+            let node = slot.node_id().map(|node| self.lru.updated(node));
+            let node = node.map(|updated| copy.lru.insert(PortId(slot.port), key, updated));
+            copy.put(hash, node.map_or(slot, |node| slot.with_node(node)));
+        }
+        copy.lru.count_as(&self.lru);
+        copy
+    }
+
     #[inline]
     fn hash(&self, key: u64) -> u64 {
         self.hasher.hash_one(key)

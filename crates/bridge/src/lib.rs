@@ -22,6 +22,7 @@ mod pipeline;
 mod port;
 mod reason;
 mod rules;
+mod samples;
 mod settings;
 
 pub use bridge::Bridge;
@@ -36,4 +37,5 @@ pub use port::{LocalKind, MAX_PORTS, PortId};
 pub use reason::{DropReason, Side};
 pub use rules::flood::{Class, Refusal};
 pub use rules::state::PortState;
+pub use samples::{DropSamples, DroppedFrame, Lost, SAMPLE_HEAD};
 pub use settings::{BridgeSettings, MAX_FDB, PortSettings, SettingsRefused};

@@ -21,6 +21,7 @@ use crate::rules::flood::{Class, Origin};
 use crate::rules::locked::{self, Gate};
 use crate::rules::reserved;
 use crate::rules::unicast;
+use crate::samples::Lost;
 
 /// From how many entries on [`Bridge::look_ahead`] looks: at 10,000 no gain could be measured.
 const OUT_OF_CACHE: usize = 16_384;
@@ -109,7 +110,10 @@ impl Bridge {
         let Some(port) = self.ports.get_mut(ingress) else { return };
         match outcome {
             Ok(()) => port.counters.forwarded += 1,
-            Err(reason) => port.counters.drop(reason, 1),
+            Err(reason) => {
+                port.counters.drop(reason, 1);
+                out.lose(Lost { index, egress: None, reason });
+            }
         }
     }
 
@@ -317,6 +321,7 @@ impl Bridge {
         port.counters.copies += 1;
         if len > port.max_len {
             port.counters.drop(DropReason::Mtu, 1);
+            out.lose(Lost { index, egress: Some(egress), reason: DropReason::Mtu });
         } else if !out.push(egress, index) {
             port.counters.drop(DropReason::TxFull, 1);
         }

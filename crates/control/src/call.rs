@@ -4,9 +4,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::INTERFACE;
 use crate::error::CallError;
 use crate::types::{BridgeChange, EntryKind, FdbFilter, NewFdbEntry, PortChange};
+use crate::{INTERFACE, hex};
 
 /// A method with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,10 @@ pub enum Call {
     FlushFdb(Option<String>, Option<EntryKind>),
     /// `ShowDrops`: at one port, or all.
     ShowDrops(Option<String>),
+    /// `ShowDroppedFrames`: at one port, or all; for one reason, or all.
+    ShowDroppedFrames(Option<String>, Option<String>),
+    /// `Explain`: port, and bytes of the frame.
+    Explain(String, Vec<u8>),
 }
 
 #[derive(Deserialize)]
@@ -70,6 +74,22 @@ struct FlushFdb {
     kind: Option<EntryKind>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShowDroppedFrames {
+    #[serde(default)]
+    port: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Explain {
+    port: String,
+    frame: String,
+}
+
 impl Call {
     /// The names of all methods.
     pub const METHODS: &[&str] = &[
@@ -84,6 +104,8 @@ impl Call {
         "DeleteFdb",
         "FlushFdb",
         "ShowDrops",
+        "ShowDroppedFrames",
+        "Explain",
     ];
 
     /// Reads a request.
@@ -107,6 +129,21 @@ impl Call {
             "DeleteFdb" => read(parameters, |DeleteFdb { mac, port }| Self::DeleteFdb(mac, port))?,
             "FlushFdb" => read(parameters, |FlushFdb { port, kind }| Self::FlushFdb(port, kind))?,
             "ShowDrops" => read(parameters, |OfPort { port }| Self::ShowDrops(port))?,
+            "ShowDroppedFrames" => {
+                read(parameters, |ShowDroppedFrames { port, reason }| Self::ShowDroppedFrames(port, reason))?
+            }
+            "Explain" => {
+                let mut frame = None;
+                let call = read(parameters, |Explain { port, frame: text }| {
+                    frame = hex::bytes(&text);
+                    Self::Explain(port, frame.clone().unwrap_or_default())
+                })?;
+                if frame.is_none() {
+                    let message = "frame: two hexadecimal digits for each byte".to_owned();
+                    return Err(CallError::InvalidParameter(message));
+                }
+                call
+            }
             _ => return Err(CallError::MethodNotFound(method.to_owned())),
         })
     }
@@ -119,8 +156,10 @@ impl Call {
             | Self::ShowBridge
             | Self::ShowPorts(_)
             | Self::ShowFdb(_)
-            | Self::ShowDrops(_) => false,
-            Self::SetBridge(_)
+            | Self::ShowDrops(_)
+            | Self::Explain(..) => false,
+            Self::ShowDroppedFrames(..)
+            | Self::SetBridge(_)
             | Self::SetPort(..)
             | Self::AddFdb(_)
             | Self::ReplaceFdb(_)

@@ -12,9 +12,10 @@ use varlink::sansio::serialize_request;
 
 use crate::error::CallError;
 use crate::types::{
-    Bridge, BridgeChange, DropReason, EntryKind, FdbEntry, FdbFilter, NewFdbEntry, Port, PortChange, Version,
+    Bridge, BridgeChange, DropReason, DroppedFrame, EntryKind, Explanation, FdbEntry, FdbFilter, NewFdbEntry,
+    Port, PortChange, Version,
 };
-use crate::{INTERFACE, SOCKET};
+use crate::{INTERFACE, SOCKET, hex};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -174,6 +175,26 @@ impl Client {
     /// As all calls.
     pub fn show_drops(&mut self, port: Option<&str>) -> Result<Vec<DropReason>, ClientError> {
         self.field("ShowDrops", &json!({ "port": port }), "drops")
+    }
+
+    /// The last frames that were dropped, newest first: at one port or all, for one reason or all.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn show_dropped_frames(
+        &mut self,
+        port: Option<&str>,
+        reason: Option<&str>,
+    ) -> Result<Vec<DroppedFrame>, ClientError> {
+        self.field("ShowDroppedFrames", &json!({ "port": port, "reason": reason }), "frames")
+    }
+
+    /// What would become of a frame that came in on a port.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn explain(&mut self, port: &str, frame: &[u8]) -> Result<Explanation, ClientError> {
+        self.field("Explain", &json!({ "port": port, "frame": hex::text(frame) }), "explanation")
     }
 
     /// Calls any method of the interface.

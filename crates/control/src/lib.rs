@@ -15,6 +15,7 @@ pub mod call;
 pub mod client;
 pub mod connection;
 pub mod error;
+pub mod hex;
 pub mod server;
 pub mod types;
 

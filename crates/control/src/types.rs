@@ -259,3 +259,34 @@ pub struct DropReason {
     pub frames: u64,
     pub ports: BTreeMap<String, u64>,
 }
+
+/// A frame that was dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedFrame {
+    pub age: u64,
+    pub reason: String,
+    pub ingress: String,
+    #[serde(default)]
+    pub egress: Option<String>,
+    pub length: u32,
+    pub head: String,
+}
+
+/// One step of a frame's way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub stage: String,
+    pub words: String,
+}
+
+/// What would become of a frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    pub forwarded: bool,
+    #[serde(default)]
+    pub reason: Option<String>,
+    #[serde(default)]
+    pub hint: Option<String>,
+    pub ports: Vec<String>,
+    pub steps: Vec<Step>,
+}

@@ -130,6 +130,15 @@ impl Batch {
         }
     }
 
+    /// The bytes of frame `index` without its offload header, and the tag that is not among them, whatever
+    /// is wrong with it.
+    #[must_use]
+    pub fn bytes(&self, index: usize) -> (&[u8], Option<Tag>) {
+        let Some(slot) = self.slots.get(index) else { return (&[], None) };
+        let bytes = self.arena.get(slot.start as usize + usize::from(slot.header)..slot.end as usize);
+        (bytes.unwrap_or_default(), slot.tag)
+    }
+
     /// Frame `index`, through the one gate.
     ///
     /// # Errors
@@ -170,6 +179,7 @@ mod tests {
         for index in 0..MAX_BATCH {
             let frame = batch.frame(index).unwrap();
             assert_eq!((frame.source().0[0], frame.wire_len()), (2 * index as u8, 60));
+            assert_eq!(batch.bytes(index), (&[2 * index as u8; 60][..], None));
         }
         batch.clear();
         while let Some(room) = batch.room() {

@@ -61,6 +61,19 @@ pub(crate) enum Action {
     /// Why frames were dropped, and what to do about it
     #[command(subcommand)]
     Drops(DropsAction),
+    /// Say what would become of a frame, and why; changes nothing
+    #[command(after_help = "A FRAME is\n  \
+        hexadecimal                       ffffffffffff0200000000010806…\n  \
+        the Nth frame of a capture file   capture.pcap:N\n  \
+        written out                       dst=ff:ff:ff:ff:ff:ff src=02:00:00:00:00:01 vlan=10 type=arp len=60")]
+    Explain {
+        /// Where it comes in
+        #[arg(long, visible_alias = "dev", value_name = "NAME")]
+        port: String,
+        /// The frame
+        #[arg(required = true, value_name = "FRAME")]
+        frame: Vec<String>,
+    },
     /// Versions of this program and of the switchd that runs
     Version,
     /// Print completions for a shell
@@ -216,11 +229,17 @@ pub(crate) struct Entry {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DropsAction {
-    /// Show each reason for which frames were dropped, how many, and the way out
+    /// Show each reason for which frames were dropped, how many, and the way out; -d with the last frames
     Show {
         /// At this port only
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, visible_alias = "dev", value_name = "NAME")]
         port: Option<String>,
+        /// Show the last frames instead, newest first; for root and the user that switchd runs as
+        #[arg(long)]
+        last: bool,
+        /// Only those dropped for this reason
+        #[arg(long, value_name = "REASON", requires = "last")]
+        reason: Option<String>,
     },
 }
 

@@ -4,8 +4,11 @@
 
 mod arguments;
 mod bridge;
+mod decode;
 mod drops;
+mod explain;
 mod fdb;
+mod frame_text;
 mod output;
 mod port;
 mod reach;
@@ -43,6 +46,7 @@ fn run(arguments: &Arguments) -> Result<String> {
         Action::Port(action) => port::run(&mut client, action, form),
         Action::Fdb(action) => fdb::run(&mut client, action, form),
         Action::Drops(action) => drops::run(&mut client, action, form),
+        Action::Explain { port, frame } => explain::run(&mut client, port, frame, form),
         Action::Version => {
             let running = client.version()?;
             if form.json {

@@ -169,3 +169,34 @@ fn a_reader_who_goes_away_is_no_error() {
             > 1000
     );
 }
+
+#[test]
+fn a_frame_is_explained_however_it_is_given_and_the_last_dropped_are_decoded() {
+    let switch = Switch::start();
+    let expected = switch.run("explain --port p1 dst=ff:ff:ff:ff:ff:ff src=02:00:00:00:00:01 type=arp");
+    assert!(expected.contains("parse   came in on p1: for everybody"), "{expected}");
+    assert!(expected.contains("decide  dropped, no_egress") && expected.contains("\n-> "), "{expected}");
+    let hexadecimal = format!("ffffffffffff0200000000010806{}", "00".repeat(46));
+    assert_eq!(switch.run(&format!("explain --port p1 {hexadecimal}")), expected);
+
+    let directory = switch.switchd.directory().join("one.pcap");
+    let mut file: Vec<u8> = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1].map(u32::to_le_bytes).concat();
+    for byte in [0x11, 0xff] {
+        file.extend([0_u32, 0, 60, 60].map(u32::to_le_bytes).concat());
+        file.extend([&[byte; 6][..], &[2, 0, 0, 0, 0, 1, 8, 6], &[0; 46]].concat());
+    }
+    std::fs::write(&directory, file).unwrap();
+    assert_eq!(switch.run(&format!("explain --port p1 {}:2", directory.display())), expected);
+    let (code, said) = switch.fails(&format!("explain --port p1 {}:3", directory.display()));
+    assert!(code == 1 && said.contains("fewer than 3 frames"), "{said}");
+    let explained = switch.json(&format!("explain --port p1 {hexadecimal}"));
+    assert_eq!((&explained["forwarded"], &explained["reason"]), (&json!(false), &json!("no_egress")));
+
+    switch.drop_one();
+    let last = switch.run("drops show --last --reason source_group");
+    let says = "s ago source_group p1 length 60: ff:ff:ff:ff:ff:ff > ff:ff:ff:ff:ff:ff LLC\n";
+    assert!(last.ends_with(says), "{last}");
+    assert!(
+        switch.run("-d drops show").ends_with(&format!("{}\n", last.trim_end().split_once(' ').unwrap().1))
+    );
+}

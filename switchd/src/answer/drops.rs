@@ -1,10 +1,11 @@
 //! Why frames were dropped, and where.
 
 use bridge::{DropReason, PortCounters, PortId, Side};
-use control::CallError;
-use control::types;
+use control::types::{self, DroppedFrame};
+use control::{CallError, hex};
 
 use crate::answer::no_answer;
+use crate::command::Command;
 use crate::control::Control;
 
 impl Control {
@@ -19,6 +20,36 @@ impl Control {
         let counters = asked.map_err(no_answer)?;
         let shown = DropReason::ALL.iter().map(|reason| self.show_reason(*reason, &counters));
         Ok(shown.filter(|reason| reason.frames > 0).collect())
+    }
+
+    /// The heads of the last frames, newest first.
+    pub(super) fn show_dropped_frames(
+        &self,
+        port: Option<&str>,
+        reason: Option<&str>,
+    ) -> Result<Vec<DroppedFrame>, CallError> {
+        let port = self.id_of(port)?;
+        if let Some(reason) = reason.filter(|name| !DropReason::ALL.iter().any(|known| known.name() == *name))
+        {
+            let message = format!("there is no drop reason {reason}; ShowDrops tells those that there were");
+            return Err(CallError::InvalidParameter(message));
+        }
+        let now = self.worker.ask(|_, now| now).map_err(no_answer)?;
+        let mut frames = self.worker.hear(Command::DroppedFrames).map_err(no_answer)?;
+        frames.retain(|frame| {
+            port.is_none_or(|port| frame.ingress == port || frame.egress == Some(port))
+                && reason.is_none_or(|reason| frame.reason.name() == reason)
+        });
+        frames.sort_by_key(|frame| std::cmp::Reverse(frame.at));
+        let shown = frames.iter().map(|frame| DroppedFrame {
+            age: now.since(frame.at).0,
+            reason: frame.reason.name().to_owned(),
+            ingress: self.name(frame.ingress).to_owned(),
+            egress: frame.egress.map(|egress| self.name(egress).to_owned()),
+            length: frame.wire_len,
+            head: hex::text(frame.head()),
+        });
+        Ok(shown.collect())
     }
 
     fn show_reason(&self, reason: DropReason, counters: &[(PortId, PortCounters)]) -> types::DropReason {

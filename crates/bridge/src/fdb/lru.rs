@@ -49,6 +49,16 @@ impl Lru {
         Self { nodes: Vec::with_capacity(max), free: NIL, len: 0, lists: Vec::with_capacity(ports) }
     }
 
+    /// Makes the lists as long as those of another, as far as their lengths say: of an excerpt, which has
+    /// only some of the nodes.
+    pub(super) fn count_as(&mut self, whole: &Self) {
+        self.len = whole.len;
+        self.lists.resize(whole.lists.len(), List::EMPTY);
+        for (list, whole) in self.lists.iter_mut().zip(&whole.lists) {
+            list.len = whole.len;
+        }
+    }
+
     /// Number of nodes in all lists.
     pub(super) fn len(&self) -> usize {
         self.len

@@ -112,6 +112,11 @@ impl Slot {
         self.node < FIXED && self.node & BY_USER == 0
     }
 
+    /// The same entry with another place in the list of ages.
+    pub(super) fn with_node(self, NodeId(node): NodeId) -> Self {
+        Self { node: self.node & (LOCKED | BY_USER) | node, ..self }
+    }
+
     #[inline]
     pub(super) fn found(&self) -> Found {
         let way = match self.node {
