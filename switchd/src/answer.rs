@@ -7,6 +7,9 @@ mod explain;
 mod fdb;
 mod port;
 
+pub(crate) use bridge::settings_with as bridge_settings_with;
+pub(crate) use port::{settings_with, shown_state};
+
 use ::bridge::PortId;
 use control::types::Version;
 use control::{Answer, Call, CallError, Handler};
@@ -19,6 +22,18 @@ use crate::to_worker::NoAnswer;
 
 impl Handler for Control {
     fn call(&mut self, call: Call) -> Answer {
+        let counts = matches!(call, Call::ShowBridge | Call::ShowPorts(_) | Call::ShowDrops(_));
+        let answer = self.answer(call);
+        if counts {
+            // Before anybody sees it: no counter is ever seen to run backwards, whatever ends this process.
+            self.note();
+        }
+        answer
+    }
+}
+
+impl Control {
+    fn answer(&mut self, call: Call) -> Answer {
         Answer::Reply(match call {
             Call::GetVersion => value(Version {
                 version: env!("CARGO_PKG_VERSION").to_owned(),

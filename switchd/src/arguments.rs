@@ -35,6 +35,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
 
+    /// End at SIGTERM without letting go of the ports: the service manager keeps them for the next start
+    /// (FileDescriptorStoreMax=). SIGINT ends it for good.
+    #[arg(long, requires = "config")]
+    pub(crate) keep_ports: bool,
+
     /// How log lines look [default: the journal's own form where systemd leads stderr there, else human]
     #[arg(long, value_enum)]
     pub(crate) log_format: Option<LogFormat>,

@@ -11,14 +11,7 @@ use crate::attachment::Attachment;
 /// # Errors
 /// If the core refuses a setting or an entry, which the configuration should have told of before.
 pub(crate) fn assemble(config: &Config) -> anyhow::Result<(Bridge, Vec<Attachment>)> {
-    let settings = BridgeSettings {
-        ageing_time: Span(config.bridge.ageing_time.as_millis() as u64),
-        fdb_max: config.bridge.fdb_max,
-        fdb_max_learned: config.bridge.fdb_max_learned,
-        group_fwd_mask: config.bridge.group_fwd_mask,
-        no_linklocal_learn: config.bridge.no_linklocal_learn,
-        move_damping: Span(config.bridge.move_damping.as_millis() as u64),
-    };
+    let settings = bridge_settings(config);
     settings.check()?;
     let mut bridge = Bridge::new(settings);
     let mut attachments = Vec::with_capacity(config.ports.len());
@@ -46,12 +39,25 @@ pub(crate) fn assemble(config: &Config) -> anyhow::Result<(Bridge, Vec<Attachmen
     Ok((bridge, attachments))
 }
 
+/// The settings of the bridge that a configuration asks for.
+pub(crate) fn bridge_settings(config: &Config) -> BridgeSettings {
+    BridgeSettings {
+        ageing_time: Span(config.bridge.ageing_time.as_millis() as u64),
+        fdb_max: config.bridge.fdb_max,
+        fdb_max_learned: config.bridge.fdb_max_learned,
+        group_fwd_mask: config.bridge.group_fwd_mask,
+        no_linklocal_learn: config.bridge.no_linklocal_learn,
+        move_damping: Span(config.bridge.move_damping.as_millis() as u64),
+    }
+}
+
 /// The number of the port of that name.
 pub(crate) fn find(attachments: &[Attachment], name: &str) -> Option<PortId> {
     attachments.iter().find(|attachment| attachment.config.name == name).map(|attachment| attachment.id)
 }
 
-fn settings_of(port: &PortConfig, backup_port: Option<PortId>) -> PortSettings {
+/// The settings of a port that a configuration asks for, but for its backup, which is given.
+pub(crate) fn settings_of(port: &PortConfig, backup_port: Option<PortId>) -> PortSettings {
     let rules = &port.rules;
     PortSettings {
         host: matches!(&port.kind, PortKind::Tap(tap) if tap.host),

@@ -5,7 +5,7 @@ use bridge::{PortId, PortSettings};
 use config::{PortConfig, PortKind};
 use frame::MacAddr;
 use ports::links::LinkEvent;
-use ports::tap::TapHandle;
+use ports::tap::{TapError, TapHandle};
 
 /// A port of the configuration and the device that it has at the moment.
 #[derive(Debug)]
@@ -65,6 +65,15 @@ pub(crate) enum Reaction {
 impl Attachment {
     pub(crate) fn new(id: PortId, config: PortConfig, settings: PortSettings) -> Self {
         Self { id, config, settings, steered: false, held: None, nth: 0, complaint: None, busy: false }
+    }
+
+    /// Notes why its device can't be used; says whether that is news.
+    pub(crate) fn refused(&mut self, why: &anyhow::Error) -> bool {
+        self.busy = matches!(why.downcast_ref(), Some(TapError::Busy { .. }));
+        let complaint = format!("{why:#}");
+        let news = self.complaint.as_ref() != Some(&complaint);
+        self.complaint = Some(complaint);
+        news
     }
 
     /// `raw` or `tap`.

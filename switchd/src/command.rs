@@ -1,6 +1,9 @@
 //! What the control thread and the worker say to each other, over bounded channels.
 
-use bridge::{Bridge, DroppedFrame, FdbCounters, FdbEntry, LocalKind, Moment, PortCounters, PortId};
+use bridge::{
+    Bridge, BridgeSettings, DroppedFrame, FdbCounters, FdbEntry, LocalKind, Moment, PortCounters, PortId,
+    PortSettings,
+};
 use crossbeam_channel::Sender;
 use frame::MacAddr;
 use ports::{RxQueue, TxQueue};
@@ -50,10 +53,21 @@ pub(crate) enum Event {
 /// A copy of what the worker counts.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// Per port: its counters, and the frames that its packet socket lost.
-    pub(crate) ports: Vec<(PortId, PortCounters, u64)>,
+    pub(crate) ports: Vec<PortReport>,
+    /// The settings of the bridge at the moment.
+    pub(crate) settings: BridgeSettings,
     /// The whole FDB.
     pub(crate) fdb: Vec<FdbEntry>,
     /// What the FDB has done so far.
     pub(crate) fdb_counters: FdbCounters,
+}
+
+/// A copy of what the worker knows of a port.
+#[derive(Debug)]
+pub(crate) struct PortReport {
+    pub(crate) id: PortId,
+    pub(crate) settings: PortSettings,
+    pub(crate) counters: PortCounters,
+    /// Frames that its packet socket lost.
+    pub(crate) socket_lost: u64,
 }

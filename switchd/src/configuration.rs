@@ -12,21 +12,29 @@ use crate::arguments::Arguments;
 /// No more of a file than this is read; the parser refuses texts of over 1 MiB.
 const MAX_READ: u64 = (1 << 20) + 1;
 
+/// A configuration, and the text of the file that says so.
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) text: String,
+}
+
 /// Reads and checks what the arguments name.
 ///
 /// # Errors
 /// If the file can't be read, or anything in it is wrong: then all problems at once.
-pub(crate) fn load(arguments: &Arguments) -> anyhow::Result<Config> {
-    let result = match &arguments.config {
-        None => config::from_arguments(arguments.name.as_deref(), &arguments.tap, &arguments.raw),
+pub(crate) fn load(arguments: &Arguments) -> anyhow::Result<Loaded> {
+    let (result, text) = match &arguments.config {
+        None => {
+            (config::from_arguments(arguments.name.as_deref(), &arguments.tap, &arguments.raw), String::new())
+        }
         Some(path) => {
             let text =
                 read(path).with_context(|| format!("can't read the configuration {}", path.display()))?;
-            config::parse(&path.display().to_string(), &text)
+            (config::parse(&path.display().to_string(), &text), text)
         }
     };
     match result {
-        Ok(config) => Ok(config),
+        Ok(config) => Ok(Loaded { config, text }),
         Err(problems) => {
             let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             eprint!("{}", problems.render(colour));

@@ -13,7 +13,6 @@ use crossbeam_channel::Receiver;
 use mio::{Events, Interest, Poll, Token, Waker};
 use ports::device;
 use ports::links::{LinkEvent, LinkWatcher};
-use ports::tap::TapError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{info, warn};
@@ -22,6 +21,7 @@ use crate::attachment::{Attachment, Held, Reaction};
 use crate::command::{Command, Event};
 use crate::open::{Opened, Opener};
 use crate::run_dir::RunDir;
+use crate::state::Memory;
 use crate::to_worker::ToWorker;
 use crate::{steering, summary, systemd};
 
@@ -81,6 +81,10 @@ pub(crate) struct Control {
     /// The configuration file read again, with whatever is wrong in it.
     pub(crate) read_again: Box<dyn Fn() -> anyhow::Result<Config>>,
     pub(crate) shown: Shown,
+    /// What the next process will know.
+    pub(crate) memory: Memory,
+    /// At the end the ports are left to the next process, and nothing is put back.
+    pub(crate) leaves: bool,
 }
 
 /// What the service manager was told last: ports whose link is up, and entries in the FDB.
@@ -147,7 +151,11 @@ impl Control {
             match signal {
                 SIGUSR1 => self.summarise(),
                 SIGHUP => self.reload(),
-                _ => return false,
+                SIGTERM => return false,
+                _ => {
+                    self.leaves = false;
+                    return false;
+                }
             }
         }
         true
@@ -283,12 +291,8 @@ impl Control {
             Ok(Some(opened)) => self.attach(index, opened),
             Ok(None) => {}
             Err(error) => {
-                let complaint = format!("{error:#}");
-                let attachment = &mut self.attachments[index];
-                attachment.busy = matches!(error.downcast_ref(), Some(TapError::Busy { .. }));
-                if attachment.complaint.as_ref() != Some(&complaint) {
-                    warn!(port = config.name, "{complaint}; the port stays down");
-                    attachment.complaint = Some(complaint);
+                if self.attachments[index].refused(&error) {
+                    warn!(port = config.name, "{error:#}; the port stays down");
                 }
             }
         }
@@ -297,7 +301,7 @@ impl Control {
     /// Gives an open device to the worker.
     pub(crate) fn attach(&mut self, index: usize, opened: Opened) {
         let attachment = &mut self.attachments[index];
-        let Opened { rx, tx, held } = opened;
+        let Opened { rx, tx, held, .. } = opened;
         info!(
             port = attachment.config.name,
             device = attachment.config.device,
@@ -345,16 +349,30 @@ impl Control {
         self.opener.release(&self.attachments[index].config, held);
     }
 
-    fn summarise(&self) {
+    fn summarise(&mut self) {
         match self.worker.hear(Command::Report) {
-            Ok(report) => summary::log(&self.attachments, &report),
+            Ok(report) => {
+                self.memory.save(&self.attachments, &self.config, &report);
+                summary::log(&self.attachments, &report);
+            }
             Err(error) => warn!("{error}; no summary"),
         }
     }
 
-    /// Looks at what the worker has learned, and shows it in the service manager's words.
+    /// Notes for the next process, if it is to know, what is known now. Says how large the FDB is.
+    pub(crate) fn note(&mut self) -> Option<usize> {
+        if !self.leaves {
+            return self.worker.ask(|bridge, _| bridge.fdb_len()).ok();
+        }
+        let report = self.worker.hear(Command::Report).ok()?;
+        self.memory.save(&self.attachments, &self.config, &report);
+        Some(report.fdb.len())
+    }
+
+    /// Looks at what the worker has counted and learned: notes it for the next process, and shows it in the service
+    /// manager's words.
     pub(crate) fn look(&mut self) {
-        let Ok(entries) = self.worker.ask(|bridge, _| bridge.fdb_len()) else { return };
+        let Some(entries) = self.note() else { return };
         let shown = Shown { up: self.ports_up(), entries };
         if shown != self.shown {
             let ports = self.attachments.len();

@@ -3,38 +3,54 @@
 use std::thread;
 
 use anyhow::{Context, bail};
-use config::Config;
 use crossbeam_channel::bounded;
 use tracing::{error, info};
 
-use crate::arguments::Arguments;
 use crate::assembly::assemble;
+use crate::attachment::Attachment;
 use crate::clock::Clock;
 use crate::command::{Command, Event};
 use crate::configuration;
 use crate::control::{Control, Listener, Shown};
+use crate::heirlooms::Heirlooms;
 use crate::open::{Opened, Opener};
 use crate::run_dir::RunDir;
+use crate::start::{Heritage, Start};
+use crate::state::Heirs;
 use crate::systemd;
 use crate::to_worker::ToWorker;
 use crate::watchdog::Watchdog;
 use crate::worker::{self, Channels, Worker};
 
-/// Commands that wait for the worker at most; it takes all between two turns.
+/// Commands that wait for the worker at most; it takes all between two turns. At the start it takes those for all
+/// ports at once.
 const COMMANDS: usize = 256;
+const COMMANDS_OF_A_PORT: usize = 4;
 
-/// Forwards until SIGINT or SIGTERM, then puts back what was changed on interfaces.
+/// Forwards until it is told to end. Then it puts back what was changed on interfaces, or leaves the ports to the
+/// next process.
 ///
 /// # Errors
 /// If a port of the configuration is refused, and nothing is left behind then; or if the kernel takes
 /// away what the daemon lives on.
-pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
+pub(crate) fn run(start: Start) -> anyhow::Result<()> {
+    let Start { arguments, config, store, memory, heritage } = start;
     let run_dir = RunDir::take(&config.bridge.name)?;
     let (listener, wake_control) = Listener::new()?;
-    let opener = Opener::new(&run_dir);
-    let (bridge, attachments) = assemble(config)?;
+    let (mut bridge, mut attachments) = assemble(&config)?;
+    let Heritage { in_use: resumes, descriptors, state, config: before } = heritage;
+    let heirlooms = Heirlooms::new(descriptors, before.as_ref(), state.as_ref());
+    let mut opener = Opener::new(&run_dir, store, heirlooms);
+    let opened = open_all(&mut opener, &mut attachments, resumes)?;
+    if let Some(state) = state {
+        let mut heirs = Heirs { bridge: &mut bridge, attachments: &mut attachments, opened: &opened };
+        state.hand_over(&mut heirs, before.as_ref(), &config, Clock.now());
+    }
+    if resumes {
+        opener.let_go_of_the_rest(&config);
+    }
 
-    let (commands, from_control) = bounded(COMMANDS);
+    let (commands, from_control) = bounded(COMMANDS + attachments.len() * COMMANDS_OF_A_PORT);
     let (events, from_worker) = bounded(2 * bridge::MAX_PORTS + 2 + worker::NEWS);
     let channels = Channels {
         commands: from_control,
@@ -51,11 +67,13 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
         events: from_worker,
         opener,
         attachments,
-        read_again: Box::new(move || configuration::load(&arguments)),
+        read_again: Box::new(move || configuration::load(&arguments).map(|loaded| loaded.config)),
         shown: Shown::default(),
+        memory,
+        leaves: store.used,
     };
-
-    let opened = open_all(&mut control)?;
+    // The first frame finds all ports there.
+    attach_all(&mut control, opened);
     let thread = thread::Builder::new()
         .name("forward".to_owned())
         .spawn(move || {
@@ -66,7 +84,6 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
             result
         })
         .context("can't start the forwarding thread")?;
-    attach_all(&mut control, opened);
     // The answer comes after all of that was carried out.
     control.look();
     // Whoever can connect gets answers: not before there is somebody to give them.
@@ -78,49 +95,63 @@ pub(crate) fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     systemd::stopping();
     control.worker.send(Command::Stop);
     let forwarded = thread.join();
-    control.put_back();
+    match &forwarded {
+        // Nobody forwards any more: this is exact.
+        Ok(Ok(report)) if control.leaves => control.memory.save(&control.attachments, &config, report),
+        // It is to be started again.
+        _ if control.leaves => {}
+        _ => control.put_back(),
+    }
     info!(bridge = config.bridge.name, "stopped");
     match forwarded {
-        Ok(result) => result.context("forwarding failed")?,
+        Ok(result) => result.map(drop).context("forwarding failed")?,
         Err(_) => bail!("the forwarding thread panicked"),
     }
     ended
 }
 
-/// Opens every device that is there. If one is refused all are let go again, and every reason is told.
-fn open_all(control: &mut Control) -> anyhow::Result<Vec<Option<Opened>>> {
-    let mut all = Vec::with_capacity(control.attachments.len());
+/// Opens every device that is there. If one is refused all are let go again, and every reason is told; but where
+/// an earlier process had ports that are in use, the others go on.
+fn open_all(
+    opener: &mut Opener,
+    attachments: &mut [Attachment],
+    resumes: bool,
+) -> anyhow::Result<Vec<Option<Opened>>> {
+    let mut all = Vec::with_capacity(attachments.len());
     let mut refused = 0;
-    for attachment in &control.attachments {
-        match control.opener.open(&attachment.config) {
+    for attachment in attachments.iter_mut() {
+        match opener.open(&attachment.config) {
             Ok(opened) => all.push(opened),
             Err(error) => {
                 error!(port = attachment.config.name, "{error:#}");
+                attachment.refused(&error);
                 refused += 1;
                 all.push(None);
             }
         }
     }
-    if refused == 0 {
+    if refused == 0 || resumes {
         return Ok(all);
     }
-    let attachments = std::mem::take(&mut control.attachments);
     for (attachment, opened) in attachments.iter().zip(all) {
-        let Some(Opened { rx, tx, held }) = opened else { continue };
+        let Some(Opened { rx, tx, held, .. }) = opened else { continue };
         // The halves are closed before the device is let go.
         drop((rx, tx));
-        control.opener.release(&attachment.config, held);
+        opener.release(&attachment.config, held);
     }
-    control.opener.finish();
+    opener.finish();
     bail!("{refused} port(s) refused; nothing was started")
 }
 
 fn attach_all(control: &mut Control, opened: Vec<Option<Opened>>) {
     for (index, opened) in opened.into_iter().enumerate() {
+        let port = &control.attachments[index];
         match opened {
             Some(opened) => control.attach(index, opened),
+            // Of one that was refused is known why.
+            None if port.complaint.is_some() => {}
             None => {
-                let config = &control.attachments[index].config;
+                let config = &port.config;
                 info!(port = config.name, "waiting for {}: there is no such interface yet", config.device);
             }
         }

@@ -11,12 +11,17 @@ mod command;
 mod configuration;
 mod control;
 mod daemon;
+mod heirlooms;
 mod logging;
 mod news;
 mod open;
 mod ready;
 mod run_dir;
+mod start;
+mod state;
+mod steered;
 mod steering;
+mod store;
 mod summary;
 mod systemd;
 mod to_worker;
@@ -26,20 +31,17 @@ mod worker;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use arguments::Arguments;
 use clap::Parser;
-use config::Config;
 
 /// Exit status where the configuration or an argument is wrong (`EX_CONFIG` of `sysexits.h`): trying again is of
 /// no use.
 const WRONG_CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match prepare(&arguments) {
+    match start::prepare(Arguments::parse()) {
         Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(config)) => match daemon::run(&config, arguments) {
+        Ok(Some(start)) => match daemon::run(start) {
             Ok(()) => ExitCode::SUCCESS,
             // In the form of all other lines: a reader of JSON gets JSON to the end.
             Err(error) => {
@@ -53,16 +55,4 @@ fn main() -> ExitCode {
             ExitCode::from(WRONG_CONFIGURATION)
         }
     }
-}
-
-/// Everything before the first change: a checked configuration and a log; no configuration where it was
-/// only to be checked.
-fn prepare(arguments: &Arguments) -> anyhow::Result<Option<Config>> {
-    let config = configuration::load(arguments).context("nothing was started")?;
-    if arguments.check {
-        println!("{}: configuration is correct, {} ports", config.bridge.name, config.ports.len());
-        return Ok(None);
-    }
-    logging::start(arguments.log_format, arguments.log.as_deref())?;
-    Ok(Some(config))
 }

@@ -1,20 +1,26 @@
 //! From a port of the configuration to an open device: the one place that knows every kind of port.
 
+use std::mem::discriminant;
+use std::os::fd::{AsFd, OwnedFd};
+
 use anyhow::{Context, bail};
-use config::{Owner, PortConfig, PortKind, RawConfig, TapConfig};
+use config::{Config, Owner, PortConfig, PortKind, RawConfig, TapConfig};
+use frame::MacAddr;
 use ports::bypass::bypassed_rules;
 use ports::device::{self, Device, DeviceError};
 use ports::exclusive::Exclusive;
 use ports::features::Setting;
-use ports::raw::{self, RawOptions};
+use ports::raw::{self, RawOptions, RawPort};
 use ports::restore::Restore;
-use ports::tap::{self, TapOptions};
+use ports::tap::{self, TapOptions, TapPort};
 use ports::tap_state::TapState;
 use ports::{RxQueue, TxQueue};
 use tracing::{info, warn};
 
 use crate::attachment::Held;
+use crate::heirlooms::Heirlooms;
 use crate::run_dir::RunDir;
+use crate::store::Store;
 
 /// What our raw sockets mark frames with, by which the rules of an exclusive port know them.
 const MARK: u32 = 0x5377_0001;
@@ -27,7 +33,13 @@ pub(crate) struct Opened {
     pub(crate) rx: Box<dyn RxQueue>,
     pub(crate) tx: Box<dyn TxQueue>,
     pub(crate) held: Held,
+    /// An earlier process had it open, and it is the same device.
+    pub(crate) resumed: bool,
 }
+
+/// Frames that a TAP queues at most while the process changes, 100 ms at 100,000 a second: the kernel's 1000 are
+/// too few for that.
+const GAP_QUEUE: u32 = 10_000;
 
 /// Opens devices, and puts back what that changed on them.
 pub(crate) struct Opener {
@@ -35,16 +47,28 @@ pub(crate) struct Opener {
     /// Made with the first port that needs it.
     exclusive: Option<Exclusive>,
     short_header: bool,
+    store: Store,
+    heirlooms: Heirlooms,
 }
 
 impl Opener {
-    /// Remembers what an earlier process of this bridge left to be put back.
-    pub(crate) fn new(run_dir: &RunDir) -> Self {
+    /// Remembers what an earlier process of this bridge left to be put back, and goes on with the interfaces that
+    /// it kept the host off.
+    pub(crate) fn new(run_dir: &RunDir, store: Store, mut heirlooms: Heirlooms) -> Self {
         let (restore, problem) = Restore::open(&run_dir.restore_file());
         if let Some(problem) = problem {
             warn!("{problem}");
         }
-        Self { restore, exclusive: None, short_header: std::env::var_os(SHORT_HEADER).is_some() }
+        let exclusive = heirlooms.exclusive().and_then(|socket| match Exclusive::adopt(socket, MARK) {
+            Ok(exclusive) => Some(exclusive),
+            Err(error) => {
+                warn!("can't go on with the rules that keep the host off its interfaces: {error}");
+                store.forget_exclusive();
+                None
+            }
+        });
+        let short_header = std::env::var_os(SHORT_HEADER).is_some();
+        Self { restore, exclusive, short_header, store, heirlooms }
     }
 
     /// Opens the device of a port; `None` if there is no such interface yet.
@@ -60,16 +84,19 @@ impl Opener {
 
     fn open_tap(&mut self, port: &PortConfig, options: &TapConfig) -> anyhow::Result<Opened> {
         let name = &port.device;
-        let before = present(name)?;
-        if let Some(before) = &before {
-            before.usable()?;
-        }
         let tap_options = TapOptions {
             device: name.clone(),
             offload: options.offload,
             persist: options.persist,
             owner: options.owner.as_ref().map(uid_of).transpose()?,
         };
+        if let Some(opened) = self.resume_tap(port, options, &tap_options)? {
+            return Ok(opened);
+        }
+        let before = present(name)?;
+        if let Some(before) = &before {
+            before.usable()?;
+        }
         // What is no TAP has no such state; opening it says so.
         if let Some(before) = &before
             && let Ok(state) = TapState::of(name)
@@ -82,22 +109,99 @@ impl Opener {
             "switchd holds {name}; a program such as QEMU can't open it. \
              For a VM let QEMU make its own TAP and give that to a port with type = \"raw\""
         );
-        let settings = [options.mtu.map(Setting::Mtu), options.up.then_some(Setting::Up(true))];
+        self.store.keep_port(&port.name, tap.handle.as_fd());
+        let queue = self.store.used.then_some(Setting::TxQueueLen(GAP_QUEUE));
+        let settings = [queue, options.mtu.map(Setting::Mtu), options.up.then_some(Setting::Up(true))];
         for setting in settings.into_iter().flatten() {
             self.set(name, before.as_ref(), setting)?;
         }
-        let device = device::find(name)?;
-        let held = Held {
-            ifindex: device.ifindex,
-            name: device.name,
-            mac: device.mac,
-            mtu: device.mtu,
-            up: device.up && device.running,
-            exclusive: false,
-            tap: Some(tap.handle),
-            moved: false,
+        Ok(opened_tap(tap, Some(device::find(name)?), false))
+    }
+
+    /// Goes on with the descriptor of an earlier process, wherever its interface is by now. What the user has
+    /// changed on that since stays; only what the configuration has changed is set.
+    fn resume_tap(
+        &mut self,
+        port: &PortConfig,
+        options: &TapConfig,
+        tap_options: &TapOptions,
+    ) -> anyhow::Result<Option<Opened>> {
+        let Some((fd, before)) = self.heirloom(port) else { return Ok(None) };
+        let tap = match tap::adopt(fd, tap_options) {
+            Ok(tap) => tap,
+            Err(error) => {
+                info!(port = port.name, "{error}; it is opened anew");
+                self.store.forget_port(&port.name);
+                return Ok(None);
+            }
         };
-        Ok(Opened { rx: Box::new(tap.rx), tx: Box::new(tap.tx), held })
+        let device = tap.handle.name_here().map(|name| device::find(&name)).transpose()?;
+        let Some(PortKind::Tap(before)) = before else { return Ok(Some(opened_tap(tap, device, true))) };
+        if before.persist && !options.persist {
+            tap.handle.set_persist(false).context("can't let it go with switchd")?;
+        }
+        if let Some(device) = &device {
+            let mtu = options.mtu.filter(|_| options.mtu != before.mtu).map(Setting::Mtu);
+            let up = (options.up && !before.up).then_some(Setting::Up(true));
+            for setting in [mtu, up].into_iter().flatten() {
+                setting
+                    .apply(&device.name)
+                    .with_context(|| format!("can't set {setting} on {}", device.name))?;
+            }
+        }
+        Ok(Some(opened_tap(tap, device, true)))
+    }
+
+    /// The descriptor that an earlier process had of this port, and what the port was then. One of another device
+    /// is closed, and what was changed on that is put back.
+    fn heirloom(&mut self, port: &PortConfig) -> Option<(OwnedFd, Option<PortKind>)> {
+        let (fd, before) = self.heirlooms.port(&port.name)?;
+        let same = |before: &PortConfig| {
+            before.device == port.device && discriminant(&before.kind) == discriminant(&port.kind)
+        };
+        match before {
+            Some(before) if !same(&before) => {
+                drop(fd);
+                self.store.forget_port(&port.name);
+                self.put_back(&before);
+                None
+            }
+            before => Some((fd, before.map(|before| before.kind))),
+        }
+    }
+
+    /// Lets go of what an earlier process had and `config` does not want any more.
+    pub(crate) fn let_go_of_the_rest(&mut self, config: &Config) {
+        for (name, fd, before) in self.heirlooms.rest() {
+            // A port that waits for its device now, or is no more.
+            drop(fd);
+            self.store.forget_port(&name);
+            if let Some(before) = before {
+                info!(port = name, "{} is let go of", before.device);
+                self.put_back(&before);
+            }
+        }
+        let wanted = |device: &str| config.ports.iter().any(|port| port.device == device);
+        let held: Vec<_> = self.exclusive.iter().flat_map(Exclusive::held).map(str::to_owned).collect();
+        for device in held.iter().filter(|device| !wanted(device)) {
+            self.give_back(device);
+        }
+    }
+
+    fn give_back(&mut self, device: &str) {
+        if let Some(exclusive) = &mut self.exclusive
+            && let Err(error) = exclusive.release(device)
+        {
+            warn!("{error}");
+        }
+    }
+
+    /// Puts back what was changed on the device of a port that is no more.
+    fn put_back(&mut self, port: &PortConfig) {
+        self.give_back(&port.device);
+        for problem in self.restore.put_back_device(&port.device) {
+            warn!(port = port.name, "{problem}");
+        }
     }
 
     /// Of an interface that was there before us, what it was is put back at the end.
@@ -112,12 +216,7 @@ impl Opener {
     fn open_raw(&mut self, port: &PortConfig, options: &RawConfig) -> anyhow::Result<Option<Opened>> {
         let Some(device) = present(&port.device)? else { return Ok(None) };
         device.usable()?;
-        let raw = raw::open(&RawOptions {
-            device: port.device.clone(),
-            offload: options.offload,
-            mark: Some(MARK),
-            short_header: self.short_header,
-        })?;
+        let (raw, resumed) = self.socket(port, options)?;
         let exclusive = self.keep_host_off(port, options, &device)?;
         self.tune(port, &device);
         for rule in bypassed_rules(&device) {
@@ -133,7 +232,26 @@ impl Opener {
             tap: None,
             moved: false,
         };
-        Ok(Some(Opened { rx: Box::new(raw.rx), tx: Box::new(raw.tx), held }))
+        Ok(Some(Opened { rx: Box::new(raw.rx), tx: Box::new(raw.tx), held, resumed }))
+    }
+
+    /// The packet socket of an earlier process, else a new one; whether it is that.
+    fn socket(&mut self, port: &PortConfig, options: &RawConfig) -> anyhow::Result<(RawPort, bool)> {
+        let options = RawOptions {
+            device: port.device.clone(),
+            offload: options.offload,
+            mark: Some(MARK),
+            short_header: self.short_header,
+        };
+        if let Some((fd, _)) = self.heirloom(port) {
+            match raw::adopt(fd, self.heirlooms.socket_lost(&port.name), &options) {
+                Ok(raw) => return Ok((raw, true)),
+                Err(error) => info!(port = port.name, "{error}; it is opened anew"),
+            }
+        }
+        let raw = raw::open(&options)?;
+        self.store.keep_port(&port.name, raw.rx.as_fd());
+        Ok((raw, false))
     }
 
     /// Whether the port is exclusive: as configured, else wherever nothing is cut off by it.
@@ -145,6 +263,7 @@ impl Opener {
     ) -> anyhow::Result<bool> {
         let safe = device::default_exclusive(device);
         if !options.exclusive.unwrap_or(safe.is_ok()) {
+            self.give_back(&device.name);
             let why = match safe {
                 Err(why) if options.exclusive.is_none() => why.to_string(),
                 _ => "the configuration says so".to_owned(),
@@ -173,7 +292,11 @@ impl Opener {
     fn hold(&mut self, device: &Device) -> anyhow::Result<()> {
         let exclusive = match &mut self.exclusive {
             Some(exclusive) => exclusive,
-            none => none.insert(Exclusive::new(MARK).context("can't talk to nftables")?),
+            none => {
+                let exclusive = none.insert(Exclusive::new(MARK).context("can't talk to nftables")?);
+                self.store.keep_exclusive(exclusive.as_fd());
+                exclusive
+            }
         };
         Ok(exclusive.hold(&device.name, device.ifindex)?)
     }
@@ -200,6 +323,7 @@ impl Opener {
             warn!(port = port.name, "{error}");
         }
         drop(held);
+        self.store.forget_port(&port.name);
         for problem in self.restore.put_back_device(&port.device) {
             warn!(port = port.name, "{problem}");
         }
@@ -207,8 +331,28 @@ impl Opener {
 
     /// Puts back all that is left; says what could not be.
     pub(crate) fn finish(&mut self) -> Vec<String> {
+        self.store.forget_rest();
         self.restore.put_back_all()
     }
+}
+
+/// A port on a TAP whose interface is this one, or in another namespace.
+fn opened_tap(tap: TapPort, device: Option<Device>, resumed: bool) -> Opened {
+    let mut held = Held {
+        ifindex: 0,
+        name: String::new(),
+        mac: MacAddr::ZERO,
+        mtu: 0,
+        up: true,
+        exclusive: false,
+        tap: Some(tap.handle),
+        moved: device.is_none(),
+    };
+    if let Some(device) = device {
+        held.up = device.up && device.running;
+        (held.ifindex, held.name, held.mac, held.mtu) = (device.ifindex, device.name, device.mac, device.mtu);
+    }
+    Opened { rx: Box::new(tap.rx), tx: Box::new(tap.tx), held, resumed }
 }
 
 /// The interface of that name, if there is one.

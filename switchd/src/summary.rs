@@ -14,10 +14,9 @@ const ENTRIES_SHOWN: usize = 256;
 /// Writes the summary to the log.
 pub(crate) fn log(attachments: &[Attachment], report: &Report) {
     for attachment in attachments {
-        let found = report.ports.iter().find(|(port, ..)| *port == attachment.id);
-        let Some((_, counters, socket_lost)) = found else { continue };
-        log_port(attachment, counters, *socket_lost);
-        log_reasons(&attachment.config.name, counters);
+        let Some(found) = report.ports.iter().find(|port| port.id == attachment.id) else { continue };
+        log_port(attachment, &found.counters, found.socket_lost);
+        log_reasons(&attachment.config.name, &found.counters);
     }
     let totals = &report.fdb_counters;
     info!(

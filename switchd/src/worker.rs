@@ -16,7 +16,7 @@ use ports::batch::MAX_BATCH;
 use ports::{Batch, Drained, RxQueue, SendError, TxQueue};
 
 use crate::clock::Clock;
-use crate::command::{Command, Event, Report};
+use crate::command::{Command, Event, PortReport, Report};
 use crate::news::News;
 use crate::ready::ReadyList;
 use crate::transmit::{Loss, hand_over};
@@ -118,12 +118,13 @@ impl Worker {
         Ok((worker, waker))
     }
 
-    /// Forwards until told to stop.
+    /// Forwards until told to stop; says what was counted and learned in the end.
     ///
     /// # Errors
     /// If polling fails, which leaves nothing to do but end.
-    pub(crate) fn run(mut self, clock: Clock) -> io::Result<()> {
+    pub(crate) fn run(mut self, clock: Clock) -> io::Result<Report> {
         let mut events = Events::with_capacity(256);
+        self.obey(clock.now());
         while !self.stopped {
             let woken = self.wait(&mut events, clock.now())?;
             let now = clock.now();
@@ -133,7 +134,7 @@ impl Worker {
                 self.obey(now);
             }
         }
-        Ok(())
+        Ok(self.report())
     }
 
     /// Waits for frames, a command or the next expiry; not at all while a port may still have frames.
@@ -333,7 +334,15 @@ impl Worker {
     fn report(&mut self) -> Report {
         let losses = self.socket_losses(None).into_iter();
         let bridge = &self.bridge;
-        let ports = losses.map(|(port, lost)| (port, bridge.counters(port).clone(), lost));
-        Report { ports: ports.collect(), fdb: bridge.fdb().collect(), fdb_counters: bridge.fdb_counters() }
+        let ports = losses.filter_map(|(id, socket_lost)| {
+            let settings = bridge.port_settings(id)?;
+            Some(PortReport { id, settings, counters: bridge.counters(id).clone(), socket_lost })
+        });
+        Report {
+            ports: ports.collect(),
+            settings: *bridge.settings(),
+            fdb: bridge.fdb().collect(),
+            fdb_counters: bridge.fdb_counters(),
+        }
     }
 }

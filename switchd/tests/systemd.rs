@@ -17,8 +17,7 @@ fn it_is_ready_when_its_ports_forward_and_says_how_many_ports_and_macs_there_are
     assert_eq!(service.property("ActiveState"), "active");
     let status = || service.property("StatusText");
     wait_until(SOON, "two ports", || status().starts_with("2 of 2 ports up, ")).unwrap();
-    let macs = |status: &str| status.split(' ').nth_back(1).unwrap().parse::<u32>().unwrap();
-    wait_until(SOON, "the MACs of both hosts", || macs(&status()) >= 2).unwrap();
+    wait_until(SOON, "the MACs of both hosts", || service.macs() >= 2).unwrap();
     service.host2.ip("link set eth0 down").unwrap();
     wait_until(SOON, "one port", || status().starts_with("1 of 2 ports up, ")).unwrap();
     let by_port = service.machine.run("journalctl --no-pager -o cat -u switchd PORT=wire").unwrap();

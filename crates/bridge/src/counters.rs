@@ -50,6 +50,38 @@ impl PortCounters {
         drops: [0; DropReason::COUNT],
     };
 
+    /// Each counter by its name, drops by that of their reason: a name means the same in every version.
+    pub fn fields(&mut self) -> impl Iterator<Item = (&'static str, &mut u64)> {
+        let Self {
+            rx_frames,
+            rx_bytes,
+            forwarded,
+            copies,
+            tx_frames,
+            tx_bytes,
+            tx_segments,
+            moved,
+            own_source,
+            limited,
+            damped,
+            drops,
+        } = self;
+        let plain = [
+            ("rx_frames", rx_frames),
+            ("rx_bytes", rx_bytes),
+            ("forwarded", forwarded),
+            ("copies", copies),
+            ("tx_frames", tx_frames),
+            ("tx_bytes", tx_bytes),
+            ("tx_segments", tx_segments),
+            ("moved", moved),
+            ("own_source", own_source),
+            ("limited", limited),
+            ("damped", damped),
+        ];
+        plain.into_iter().chain(DropReason::ALL.iter().map(|reason| reason.name()).zip(drops))
+    }
+
     /// Frames or copies dropped for `reason`.
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> u64 {

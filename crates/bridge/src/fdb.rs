@@ -58,6 +58,14 @@ pub struct FdbCounters {
     pub refused: u64,
 }
 
+impl FdbCounters {
+    /// Each counter by its name.
+    pub fn fields(&mut self) -> [(&'static str, &mut u64); 5] {
+        let Self { learned, moved, aged, evicted, refused } = self;
+        [("learned", learned), ("moved", moved), ("aged", aged), ("evicted", evicted), ("refused", refused)]
+    }
+}
+
 /// FID and MAC address in one integer: the key of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key(u64);
@@ -407,6 +415,20 @@ impl Fdb {
         };
         self.set_fixed(key, port, node);
         true
+    }
+
+    /// Puts in a station that was learned before this database was made, at the time that [`Fdb::set_now`] said
+    /// last; what is known of it already stays.
+    pub(crate) fn inherit(&mut self, Key(key): Key, port: PortId, locked: bool) {
+        let known = self.table.find(self.hash(key), |slot| slot.key == key).is_some();
+        if !known && self.max > 0 && self.ageing != Span::ZERO {
+            let node = if locked { LOCKED } else { 0 };
+            self.put_dynamic(Slot { key, node, port: port.0, tick: self.tick });
+        }
+    }
+
+    pub(crate) fn set_counters(&mut self, counters: FdbCounters) {
+        self.counters = counters;
     }
 
     /// Forgets an entry, if there is one.

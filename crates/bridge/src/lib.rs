@@ -17,6 +17,7 @@ mod entries;
 mod event;
 mod explain;
 mod fdb;
+mod inherit;
 mod moment;
 mod pipeline;
 mod port;

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
-use rustix::net::sockopt::socket_peercred;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use serde_json::{Value, json};
 
 use crate::call::Call;
@@ -170,8 +171,9 @@ impl Server {
     }
 
     fn admit(&mut self, mut stream: UnixStream, now: Instant) {
-        let Ok(credentials) = socket_peercred(&stream) else { return };
-        let uid = credentials.uid.as_raw();
+        // rustix has no process id of 0, which a peer outside of our pid namespace has.
+        let Ok(credentials) = getsockopt(&stream, PeerCredentials) else { return };
+        let uid = credentials.uid();
         let administrator = uid == 0 || uid == rustix::process::geteuid().as_raw();
         let mut connection = Connection::new(now);
         let place = (1..=MAX_CONNECTIONS).find(|place| !self.places.contains_key(place));

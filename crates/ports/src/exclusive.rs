@@ -8,13 +8,16 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use netlink_bindings::nftables::{Chained, CmpOps, MetaKeys, Nfgenmsg, Registers, VerdictCode};
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE};
-use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
+use netlink_bindings::nftables::{
+    Chained, CmpOps, MetaKeys, Nfgenmsg, OpGettableDump, Registers, VerdictCode,
+};
+use netlink_bindings::traits::NetlinkRequest;
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
-use crate::netlink;
+use crate::{device, netlink, sys};
 
 /// First part of the name of each table, before the ifindex.
 pub(crate) const TABLE_PREFIX: &str = "switchd_";
@@ -85,6 +88,27 @@ impl Exclusive {
         Ok(Self { socket: netlink::open(NETLINK_NETFILTER)?, mark, held: BTreeMap::new(), sequence: 1 })
     }
 
+    /// Goes on with a socket of an earlier process, and with the interfaces that it holds. Tables of interfaces
+    /// that have gone meanwhile are removed.
+    ///
+    /// # Errors
+    /// The kernel does not tell which tables there are, or the descriptor is no netlink socket.
+    pub fn adopt(socket: OwnedFd, mark: u32) -> io::Result<Self> {
+        let socket = sys::inherited::netlink(socket);
+        let mut own = SocketAddr::new(0, 0);
+        socket.get_address(&mut own)?;
+        let mut adopted = Self { socket, mark, held: BTreeMap::new(), sequence: 1 };
+        for ifindex in tables_of(own.port_number())? {
+            match device::find_index(ifindex) {
+                Ok(device) => drop(adopted.held.insert(device.name, ifindex)),
+                Err(_) => {
+                    adopted.delete(&format!("with index {ifindex}"), ifindex).map_err(io::Error::other)?
+                }
+            }
+        }
+        Ok(adopted)
+    }
+
     /// From now on the host neither sees what arrives on the interface nor sends by it. Does nothing if
     /// that is so already; an earlier interface of the same name is forgotten.
     ///
@@ -111,6 +135,10 @@ impl Exclusive {
     /// An [`ExclusiveError`]; the interface is no longer in the list all the same.
     pub fn release(&mut self, device: &str) -> Result<(), ExclusiveError> {
         let Some(ifindex) = self.held.remove(device) else { return Ok(()) };
+        self.delete(device, ifindex)
+    }
+
+    fn delete(&mut self, device: &str, ifindex: u32) -> Result<(), ExclusiveError> {
         let mut batch = Batch::new(&mut self.sequence);
         batch.delete_table(device, ifindex)?;
         match batch.send(&self.socket) {
@@ -126,10 +154,23 @@ impl Exclusive {
 }
 
 /// The socket whose life the tables share: a duplicate keeps them.
-impl AsRawFd for Exclusive {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+impl AsFd for Exclusive {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
+}
+
+/// The interfaces of the tables that the socket with this port number owns, by ifindex.
+fn tables_of(owner: u32) -> io::Result<Vec<u32>> {
+    let mut request = Chained::new(1);
+    drop(request.request().set_flags(NLM_F_REQUEST | NLM_F_DUMP).op_gettable_dump(&of_netdev()));
+    let replies = netlink::dump_raw(NETLINK_NETFILTER, request.finalize().buf())?;
+    let ours = |reply: &Vec<u8>| {
+        let (_, table) = OpGettableDump::decode_reply(reply.get(netlink::HEADER..)?);
+        let ifindex = table.get_name().ok()?.to_str().ok()?.strip_prefix(TABLE_PREFIX)?.parse().ok()?;
+        (table.get_owner().ok()? == owner).then_some(ifindex)
+    };
+    Ok(replies.iter().filter_map(ours).collect())
 }
 
 fn explain(device: &str, source: io::Error) -> ExclusiveError {

@@ -9,7 +9,7 @@
 //! the interface is down; when the interface is deleted, it must be opened again.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use frame::offload::{LONG_HEADER, SHORT_HEADER};
@@ -93,14 +93,7 @@ pub struct RawPort {
 pub fn open(options: &RawOptions) -> Result<RawPort, OpenError> {
     let device = device::find(&options.device)?;
     device.usable()?;
-    let fail = |what| {
-        let device = options.device.clone();
-        move |source: io::Error| match source.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => OpenError::Permission { device },
-            Some(libc::ENODEV | libc::ENXIO) => DeviceError::Missing { device }.into(),
-            _ => OpenError::System { device, what, source },
-        }
-    };
+    let fail = |what| move |source| failed(options, what, source);
     let fd = rustix::net::socket_with(
         AddressFamily::PACKET,
         SocketType::RAW,
@@ -110,14 +103,51 @@ pub fn open(options: &RawOptions) -> Result<RawPort, OpenError> {
     .map_err(|errno| fail("opening a packet socket")(errno.into()))?;
     let header = configure(&fd, options).map_err(|(what, source)| fail(what)(source))?;
     bind(&fd, &device).map_err(fail("binding a packet socket"))?;
+    Ok(assemble(fd, header, 0, options, &device))
+}
+
+/// Goes on with a socket that an earlier process opened as [`open`] does; `drops` are the losses of the socket
+/// that it has counted.
+///
+/// # Errors
+/// An [`OpenError`]: it is bound to another interface, for instance an earlier one of that name. The socket is
+/// closed by that.
+pub fn adopt(fd: OwnedFd, drops: u64, options: &RawOptions) -> Result<RawPort, OpenError> {
+    let device = device::find(&options.device)?;
+    device.usable()?;
+    let fail = |what| move |source| failed(options, what, source);
+    let bound = packet::bound_to(&fd).map_err(fail("looking at the socket from before"))?;
+    if bound != Some(device.ifindex) {
+        let source = io::Error::from_raw_os_error(libc::ENXIO);
+        return Err(OpenError::System {
+            device: device.name,
+            what: "using the socket from before, which is on another interface",
+            source,
+        });
+    }
+    let header = configure(&fd, options).map_err(|(what, source)| fail(what)(source))?;
+    Ok(assemble(fd, header, drops, options, &device))
+}
+
+/// What a failed system call means for a raw port.
+fn failed(options: &RawOptions, what: &'static str, source: io::Error) -> OpenError {
+    let device = options.device.clone();
+    match source.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => OpenError::Permission { device },
+        Some(libc::ENODEV | libc::ENXIO) => DeviceError::Missing { device }.into(),
+        _ => OpenError::System { device, what, source },
+    }
+}
+
+fn assemble(fd: OwnedFd, header: usize, drops: u64, options: &RawOptions, device: &Device) -> RawPort {
     let fd = Arc::new(fd);
-    Ok(RawPort {
-        rx: RawRx { fd: Arc::clone(&fd), header, down: false, drops: 0 },
+    RawPort {
+        rx: RawRx { fd: Arc::clone(&fd), header, down: false, drops },
         tx: RawTx { fd, header, capabilities: capabilities(options.offload) },
         ifindex: device.ifindex,
         mac: device.mac,
         mtu: device.mtu,
-    })
+    }
 }
 
 /// Sets everything that must be in place before the first frame, and says how long the offload header is.
@@ -221,6 +251,12 @@ impl RawRx {
         } else {
             Drained::Empty
         }
+    }
+}
+
+impl AsFd for RawRx {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

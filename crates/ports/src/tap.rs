@@ -145,8 +145,27 @@ impl AsFd for TapHandle {
 /// # Errors
 /// A [`TapError`] that names the device and the way out.
 pub fn open(options: &TapOptions) -> Result<TapPort, TapError> {
-    let io_error = |what| move |source| TapError::Io { device: options.device.clone(), what, source };
     let (fd, capabilities) = if options.offload { open_with_header(options)? } else { open_plain(options)? };
+    assemble(fd, capabilities, options)
+}
+
+/// Goes on with a descriptor that an earlier process opened as [`open`] does, wherever its interface is by now.
+///
+/// # Errors
+/// The interface was deleted, or is not attached as `options` want it; the descriptor is closed by that.
+pub fn adopt(fd: OwnedFd, options: &TapOptions) -> Result<TapPort, TapError> {
+    let io_error = |what| move |source| TapError::Io { device: options.device.clone(), what, source };
+    let flags = tun::flags(fd.as_fd()).map_err(io_error("looking at the descriptor from before"))?;
+    if (flags & libc::IFF_VNET_HDR != 0) != options.offload {
+        let source = io::Error::from_raw_os_error(libc::EINVAL);
+        return Err(io_error("using the descriptor from before, which has other offloads")(source));
+    }
+    let capabilities = if options.offload { turn_on(&fd, options)? } else { Capabilities::default() };
+    assemble(fd, capabilities, options)
+}
+
+fn assemble(fd: OwnedFd, capabilities: Capabilities, options: &TapOptions) -> Result<TapPort, TapError> {
+    let io_error = |what| move |source| TapError::Io { device: options.device.clone(), what, source };
     if let Some(uid) = options.owner {
         tun::set_owner(fd.as_fd(), uid).map_err(io_error("setting its owner"))?;
     }
@@ -173,13 +192,19 @@ fn open_with_header(options: &TapOptions) -> Result<(OwnedFd, Capabilities), Tap
         other => other,
     }
     .map_err(|source| attach_error(&options.device, source))?;
+    let capabilities = turn_on(&fd, options)?;
+    Ok((fd, capabilities))
+}
+
+/// Asks for offload headers of our length and all offloads that we know.
+fn turn_on(fd: &OwnedFd, options: &TapOptions) -> Result<Capabilities, TapError> {
     let io_error = |what| move |source| TapError::Io { device: options.device.clone(), what, source };
     tun::set_header_size(fd.as_fd(), LONG_HEADER).map_err(io_error("setting the offload header's size"))?;
     let uso = tun::set_offload(fd.as_fd(), OFFLOADS | USO).is_ok();
     if !uso {
         tun::set_offload(fd.as_fd(), OFFLOADS).map_err(io_error("turning offloads on"))?;
     }
-    Ok((fd, Capabilities { checksum: true, tso4: true, tso6: true, tso_ecn: true, uso }))
+    Ok(Capabilities { checksum: true, tso4: true, tso6: true, tso_ecn: true, uso })
 }
 
 fn open_plain(options: &TapOptions) -> Result<(OwnedFd, Capabilities), TapError> {

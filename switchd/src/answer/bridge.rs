@@ -42,19 +42,23 @@ impl Control {
             }
         }
         let set = self.worker.ask(move |bridge, now| {
-            let old = *bridge.settings();
-            let new = BridgeSettings {
-                ageing_time: change.ageing_time.map_or(old.ageing_time, Span),
-                fdb_max_learned: change.fdb_max_learned.unwrap_or(old.fdb_max_learned),
-                group_fwd_mask: change.group_fwd_mask.unwrap_or(old.group_fwd_mask),
-                no_linklocal_learn: change.no_linklocal_learn.unwrap_or(old.no_linklocal_learn),
-                move_damping: change.move_damping.map_or(old.move_damping, Span),
-                ..old
-            };
+            let new = settings_with(*bridge.settings(), &change);
             bridge.set_settings(new, now)
         });
         set.map_err(no_answer)?.map_err(|error| CallError::Refused(error.to_string()))?;
         info!(?change, "the bridge was set at run time");
         Ok(())
+    }
+}
+
+/// These settings with a change.
+pub(crate) fn settings_with(old: BridgeSettings, change: &BridgeChange) -> BridgeSettings {
+    BridgeSettings {
+        ageing_time: change.ageing_time.map_or(old.ageing_time, Span),
+        fdb_max_learned: change.fdb_max_learned.unwrap_or(old.fdb_max_learned),
+        group_fwd_mask: change.group_fwd_mask.unwrap_or(old.group_fwd_mask),
+        no_linklocal_learn: change.no_linklocal_learn.unwrap_or(old.no_linklocal_learn),
+        move_damping: change.move_damping.map_or(old.move_damping, Span),
+        ..old
     }
 }

@@ -65,7 +65,7 @@ impl Control {
         let wanted = change.clone();
         let set = self.worker.ask(move |bridge, _| {
             let old = bridge.port_settings(port).ok_or(SettingsRefused::NoSuchPort(port))?;
-            bridge.set_port_settings(port, changed(old, &wanted, backup))
+            bridge.set_port_settings(port, settings_with(old, &wanted, backup))
         });
         set.map_err(no_answer)?.map_err(|error| {
             CallError::Refused(match error {
@@ -81,8 +81,12 @@ impl Control {
     }
 }
 
-/// The settings with a change; `backup` is the port that the change names.
-fn changed(old: PortSettings, change: &PortChange, backup: Option<Option<PortId>>) -> PortSettings {
+/// These settings with a change; `backup` is the port that the change names.
+pub(crate) fn settings_with(
+    old: PortSettings,
+    change: &PortChange,
+    backup: Option<Option<PortId>>,
+) -> PortSettings {
     PortSettings {
         promisc: change.promisc.unwrap_or(old.promisc),
         enabled: change.enabled.unwrap_or(old.enabled),
@@ -112,7 +116,7 @@ fn core_state(state: types::PortState) -> bridge::PortState {
     }
 }
 
-fn shown_state(state: bridge::PortState) -> types::PortState {
+pub(crate) fn shown_state(state: bridge::PortState) -> types::PortState {
     match state {
         bridge::PortState::Disabled => types::PortState::Disabled,
         bridge::PortState::Blocking => types::PortState::Blocking,

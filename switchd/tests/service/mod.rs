@@ -47,6 +47,9 @@ impl Service {
         service.systemctl("start switchd");
         service.wire_tap();
         service.assert_pings();
+        // The kernel tells of a carrier up to a second later.
+        let up = || service.host2.ip("link show eth0").unwrap().contains("state UP");
+        wait_until(SOON, "the kernel has told that eth0 of host 2 is up", up).unwrap();
         service
     }
 
@@ -69,6 +72,12 @@ impl Service {
         assert!(done.is_ok(), "{:#}\n{}", done.unwrap_err(), self.journal());
     }
 
+    /// How many MACs its status shows.
+    pub(crate) fn macs(&self) -> u32 {
+        let status = self.property("StatusText");
+        status.split(' ').nth_back(1).and_then(|number| number.parse().ok()).unwrap_or(0)
+    }
+
     pub(crate) fn property(&self, name: &str) -> String {
         self.machine.property("switchd", name).unwrap()
     }
@@ -76,6 +85,12 @@ impl Service {
     /// All that the service has logged, also of earlier starts, and what systemd says of it.
     pub(crate) fn journal(&self) -> String {
         self.machine.run("journalctl --no-pager -o short-precise -u switchd -u 'switchd@*'").unwrap()
+    }
+
+    /// Talks to the switch that runs now.
+    pub(crate) fn control(&self) -> control::Client {
+        let socket = self.machine.path("/run/switchd/switchd").join(control::SOCKET);
+        control::Client::connect(&socket).unwrap()
     }
 
     /// Waits until the journal holds `text`.

@@ -2,5 +2,6 @@
 #![allow(unsafe_code)]
 
 pub mod ethtool;
+pub mod inherited;
 pub mod packet;
 pub mod tun;

@@ -41,11 +41,25 @@ pub fn set_iff(fd: BorrowedFd<'_>, name: &str, flags: i32) -> io::Result<()> {
 /// # Errors
 /// `EBADFD` when the interface was deleted.
 pub fn interface_name(fd: BorrowedFd<'_>) -> io::Result<String> {
+    let request = attached(fd)?;
+    let bytes = request.ifr_name.iter().map(|&c| c as u8).take_while(|&c| c != 0).collect();
+    String::from_utf8(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EILSEQ))
+}
+
+/// `TUNGETIFF`: the `IFF_*` with which this descriptor was attached.
+///
+/// # Errors
+/// `EBADFD` when the interface was deleted; `ENOTTY` and others where the descriptor is something else.
+pub fn flags(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    // SAFETY: TUNGETIFF has written the flags, and every value of them is a valid one.
+    attached(fd).map(|request| i32::from(unsafe { request.ifr_ifru.ifru_flags }))
+}
+
+fn attached(fd: BorrowedFd<'_>) -> io::Result<libc::ifreq> {
     let mut request = empty_request();
     // SAFETY: TUNGETIFF writes one `ifreq`, which `request` is, alive for the call.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNGETIFF as _, &raw mut request) })?;
-    let bytes = request.ifr_name.iter().map(|&c| c as u8).take_while(|&c| c != 0).collect();
-    String::from_utf8(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EILSEQ))
+    Ok(request)
 }
 
 /// `TUNGETDEVNETNS`: the network namespace that this descriptor's interface is in. Linux 5.9 and later.

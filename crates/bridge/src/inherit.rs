@@ -1,0 +1,49 @@
+//! What a bridge takes over from one that was there before it in another process: what was counted, and what was
+//! known of stations.
+
+use crate::bridge::Bridge;
+use crate::counters::PortCounters;
+use crate::fdb::{EntryKind, FdbCounters, FdbEntry, Key};
+use crate::moment::Moment;
+use crate::port::PortId;
+
+impl Bridge {
+    /// Puts in entries as [`Bridge::fdb`] of another bridge told them, with the age that they have; `now` is not
+    /// before any of them. The addresses of devices are left out: they come and go with the devices. A port need
+    /// not be up. Entries that are on no port of this bridge, or too old, are left out as well.
+    pub fn inherit_entries(&mut self, mut entries: Vec<FdbEntry>, now: Moment) {
+        // The oldest first, as they would have been learned.
+        entries.sort_unstable_by_key(|entry| entry.updated);
+        for entry in entries {
+            let known = entry.port.is_none_or(|port| self.ports.get(port).is_some());
+            if !known || entry.kind == EntryKind::Local {
+                continue;
+            }
+            let key = Key::new(entry.fid, entry.mac.to_u64());
+            match (entry.kind, entry.port, entry.updated) {
+                (EntryKind::Dynamic | EntryKind::Locked, Some(port), Some(updated)) if updated <= now => {
+                    self.fdb.set_now(updated);
+                    self.fdb.inherit(key, port, entry.kind == EntryKind::Locked);
+                }
+                (EntryKind::Dynamic | EntryKind::Locked, ..) => {}
+                (kind, port, _) => {
+                    self.fdb.set(key, port, kind);
+                }
+            }
+        }
+        self.fdb.set_now(now);
+        self.settle_locals();
+    }
+
+    /// Goes on counting from there.
+    pub fn inherit_counters(&mut self, port: PortId, counters: PortCounters) {
+        if let Some(port) = self.ports.get_mut(port) {
+            port.counters = counters;
+        }
+    }
+
+    /// Goes on counting from there.
+    pub fn inherit_fdb_counters(&mut self, counters: FdbCounters) {
+        self.fdb.set_counters(counters);
+    }
+}

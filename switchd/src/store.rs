@@ -1,0 +1,132 @@
+//! The descriptor store of the service manager (`FileDescriptorStoreMax=`): what lies there survives this process,
+//! however it ends, and is given to the next one by its name.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::Context;
+use ports::sys::inherited;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::{PipeFlags, pipe_with};
+use sd_notify::NotifyState;
+use tracing::warn;
+
+/// Before the name of a port, so that none is taken for something else.
+const PORT: &str = "port-";
+/// The netlink socket that holds exclusive interfaces.
+const EXCLUSIVE: &str = "exclusive";
+/// The memory of [`crate::state`].
+const STATE: &str = "state";
+
+/// How long the service manager may take to close what was taken out.
+const BARRIER: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// What an earlier process left, until somebody takes it.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited(BTreeMap<String, OwnedFd>);
+
+impl Inherited {
+    /// Takes what the service manager has kept for this process.
+    ///
+    /// # Errors
+    /// The environment says something of descriptors that can't be.
+    pub(crate) fn take() -> anyhow::Result<Self> {
+        let named = inherited::take().context("can't take the descriptors that the service manager keeps")?;
+        Ok(Self(named.into_iter().collect()))
+    }
+
+    pub(crate) fn port(&mut self, name: &str) -> Option<OwnedFd> {
+        self.0.remove(&format!("{PORT}{name}"))
+    }
+
+    pub(crate) fn exclusive(&mut self) -> Option<OwnedFd> {
+        self.0.remove(EXCLUSIVE)
+    }
+
+    pub(crate) fn state(&mut self) -> Option<OwnedFd> {
+        self.0.remove(STATE)
+    }
+
+    /// The names of ports that nobody has taken.
+    pub(crate) fn ports(&self) -> Vec<String> {
+        self.0.keys().filter_map(|name| name.strip_prefix(PORT)).map(str::to_owned).collect()
+    }
+}
+
+/// The way into the store; does nothing where this process is not to leave anything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Store {
+    pub(crate) used: bool,
+}
+
+impl Store {
+    /// Keeps a port's descriptor, in place of an earlier one.
+    pub(crate) fn keep_port(self, name: &str, fd: BorrowedFd<'_>) {
+        self.keep(&format!("{PORT}{name}"), fd);
+    }
+
+    pub(crate) fn keep_exclusive(self, fd: BorrowedFd<'_>) {
+        self.keep(EXCLUSIVE, fd);
+    }
+
+    pub(crate) fn keep_state(self, fd: BorrowedFd<'_>) {
+        self.keep(STATE, fd);
+    }
+
+    /// Takes a port's descriptor out; it is closed there when this returns.
+    pub(crate) fn forget_port(self, name: &str) {
+        self.forget(&format!("{PORT}{name}"));
+        self.settle();
+    }
+
+    /// Takes out the socket that holds exclusive interfaces.
+    pub(crate) fn forget_exclusive(self) {
+        self.forget(EXCLUSIVE);
+        self.settle();
+    }
+
+    /// Takes out all that is no port's.
+    pub(crate) fn forget_rest(self) {
+        self.forget(STATE);
+        self.forget_exclusive();
+    }
+
+    fn keep(self, name: &str, fd: BorrowedFd<'_>) {
+        if !self.used {
+            return;
+        }
+        self.forget(name);
+        // Not to be watched: a packet socket reports an error when its interface goes down, and would be dropped.
+        let states = [NotifyState::FdStore, NotifyState::FdName(name), NotifyState::Custom("FDPOLL=0")];
+        if let Err(error) = sd_notify::notify_with_fds(&states, &[fd]) {
+            warn!("the service manager can't keep {name}: {error}; a restart interrupts it");
+        }
+    }
+
+    fn forget(self, name: &str) {
+        if self.used {
+            // Fails only where the service manager can't be told anything, which was said when it was to keep it.
+            let _ = sd_notify::notify(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]);
+        }
+    }
+
+    /// Waits until the service manager has done what it was told (`sd_notify_barrier(3)`).
+    fn settle(self) {
+        if self.used
+            && let Err(error) = barrier()
+        {
+            warn!("the service manager does not say that it has let go: {error}");
+        }
+    }
+}
+
+fn barrier() -> io::Result<()> {
+    let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+    sd_notify::notify_with_fds(&[NotifyState::Custom("BARRIER=1")], &[theirs.as_fd()])?;
+    drop(theirs);
+    match poll(&mut [PollFd::new(&ours, PollFlags::HUP)], Some(&BARRIER))? {
+        0 => Err(io::ErrorKind::TimedOut.into()),
+        _ => Ok(()),
+    }
+}
