@@ -3,7 +3,8 @@
 
 use bridge::DropReason;
 use frame::{FinishError, Finisher, Frame};
-use ports::{SendError, TxQueue};
+use ports::batch::MAX_BATCH;
+use ports::{Batch, SendError, TxQueue};
 
 /// Why a copy was lost at its egress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,23 +28,77 @@ impl Loss {
     }
 }
 
-/// Hands `frame` to `tx`; says in how many pieces.
-///
-/// # Errors
-/// Why the egress did not take it. Of a frame that is cut, the segments before the refused one are gone
-/// out; the frame still counts as lost.
-#[inline]
-pub(crate) fn hand_over(
-    tx: &mut dyn TxQueue,
-    finisher: &mut Finisher,
-    frame: &Frame<'_>,
-) -> Result<usize, Loss> {
-    let capabilities = tx.capabilities();
-    if capabilities.takes(frame) {
-        return tx.send(frame).map(|()| 1).map_err(Loss::Refused);
+/// Finishes what an egress can't take, in memory that is allocated once.
+#[derive(Debug)]
+pub(crate) struct Transmitter {
+    finisher: Finisher,
+    /// Segments that wait to be handed over in one call.
+    segments: Batch,
+}
+
+/// All that one batch can hold, in order.
+const ALL: [u16; MAX_BATCH] = {
+    let mut all = [0; MAX_BATCH];
+    let mut index = 0;
+    while index < MAX_BATCH {
+        all[index] = index as u16;
+        index += 1;
     }
-    finisher.finish_for(capabilities, frame, |segment| tx.send(segment)).map_err(|error| match error {
-        FinishError::Egress(error) => Loss::Refused(error),
-        FinishError::Malformed(_) => Loss::Unfinishable,
-    })
+    all
+};
+
+impl Transmitter {
+    pub(crate) fn new() -> Self {
+        Self { finisher: Finisher::new(), segments: Batch::new() }
+    }
+
+    /// Hands `frame` to `tx`; says in how many pieces.
+    ///
+    /// # Errors
+    /// Why the egress did not take it. Of a frame that is cut, the segments before the refused one are gone
+    /// out; the frame still counts as lost.
+    #[inline]
+    pub(crate) fn hand_over(&mut self, tx: &mut dyn TxQueue, frame: &Frame<'_>) -> Result<usize, Loss> {
+        let capabilities = tx.capabilities();
+        if capabilities.takes(frame) {
+            return tx.send(frame).map(|()| 1).map_err(Loss::Refused);
+        }
+        let Self { finisher, segments } = self;
+        segments.clear();
+        let each = |segment: &Frame<'_>| {
+            if segments.append(segment) {
+                return Ok(());
+            }
+            send_all(tx, segments)?;
+            // Of a train the egress does the rest; all else fits now.
+            if segments.append(segment) { Ok(()) } else { tx.send(segment) }
+        };
+        let finished = finisher.finish_for(capabilities, frame, each).map_err(|error| match error {
+            FinishError::Egress(error) => Loss::Refused(error),
+            FinishError::Malformed(_) => Loss::Unfinishable,
+        })?;
+        send_all(tx, segments).map_err(Loss::Refused)?;
+        Ok(finished)
+    }
+}
+
+/// Hands over the segments that wait, and forgets them.
+fn send_all(tx: &mut dyn TxQueue, segments: &mut Batch) -> Result<(), SendError> {
+    let mut left = &ALL[..segments.len()];
+    while let Some((&first, behind)) = left.split_first() {
+        let run = tx.send_run(segments, left);
+        if let Some(refusal) = run.refused {
+            return Err(refusal);
+        }
+        left = left.get(run.frames..).unwrap_or_default();
+        // A port with the short offload header takes none of them as they stand.
+        if run.frames == 0 {
+            if let Ok(segment) = segments.frame(usize::from(first)) {
+                tx.send(&segment)?;
+            }
+            left = behind;
+        }
+    }
+    segments.clear();
+    Ok(())
 }

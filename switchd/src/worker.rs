@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bridge::{Bridge, Deliveries, DropReason, DropSamples, Lost, Moment, PortId, Span};
 use crossbeam_channel::{Receiver, Sender};
-use frame::Finisher;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use ports::batch::MAX_BATCH;
@@ -19,7 +18,7 @@ use crate::clock::Clock;
 use crate::command::{Command, Event, PortReport, Report};
 use crate::news::News;
 use crate::ready::ReadyList;
-use crate::transmit::{Loss, hand_over};
+use crate::transmit::{Loss, Transmitter};
 use crate::watchdog::Watchdog;
 
 const WAKER: Token = Token(usize::MAX);
@@ -81,7 +80,7 @@ pub(crate) struct Worker {
     batch: Batch,
     deliveries: Deliveries,
     samples: DropSamples,
-    finisher: Finisher,
+    transmitter: Transmitter,
     channels: Channels,
     news: News,
     next_tick: Moment,
@@ -107,7 +106,7 @@ impl Worker {
             batch: Batch::new(),
             deliveries: Deliveries::new(MAX_BATCH),
             samples: DropSamples::new(),
-            finisher: Finisher::new(),
+            transmitter: Transmitter::new(),
             channels,
             news: News::default(),
             next_tick: Moment(0),
@@ -243,7 +242,7 @@ impl Worker {
                 let Ok(frame) = self.batch.frame(usize::from(index)) else { continue };
                 let handed = match run.refused {
                     Some(refusal) => Err(Loss::Refused(refusal)),
-                    None => hand_over(halves.tx.as_mut(), &mut self.finisher, &frame),
+                    None => self.transmitter.hand_over(halves.tx.as_mut(), &frame),
                 };
                 match handed {
                     Ok(segments) => self.bridge.sent(egress, frame.wire_len(), segments),

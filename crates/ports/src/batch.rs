@@ -18,6 +18,9 @@ const ARENA: usize = 3 * 65_536;
 
 const CACHE_LINE: usize = 64;
 
+/// An offload header that asks for nothing.
+const NO_OFFLOAD: [u8; LONG_HEADER] = [0; LONG_HEADER];
+
 /// How an offload header begins that asks for nothing: its flags and its GSO type.
 const NOTHING_TO_FINISH: [u8; 2] = [0, 0];
 
@@ -93,6 +96,26 @@ impl Batch {
         let end = self.used + len;
         self.slots.push(Slot { start: self.used as u32, end: end as u32, header: header as u8, tag });
         self.used += len.next_multiple_of(CACHE_LINE);
+    }
+
+    /// Appends a frame of which nothing is to be finished, as it is to be sent behind a long offload
+    /// header: its tag in line. False if something is to be finished, or the batch is full.
+    pub fn append(&mut self, frame: &Frame<'_>) -> bool {
+        let pieces = frame.pieces();
+        if !pieces.offload.is_plain() {
+            return false;
+        }
+        let Some(room) = self.room() else { return false };
+        let tag = pieces.tag.unwrap_or_default();
+        let tag = if pieces.tag.is_some() { &tag[..] } else { &[] };
+        let mut end = 0;
+        for piece in [&NO_OFFLOAD[..], pieces.head, tag, pieces.rest] {
+            let Some(place) = room.get_mut(end..end + piece.len()) else { return false };
+            place.copy_from_slice(piece);
+            end += piece.len();
+        }
+        self.push(end, LONG_HEADER, None);
+        true
     }
 
     /// Counts a frame that was longer than [`ROOM`] and is lost.
