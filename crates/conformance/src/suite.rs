@@ -13,6 +13,7 @@ use crate::run::{Mode, Outcome, run};
 use crate::script;
 use crate::shrink::shrink;
 use crate::step::Step;
+use crate::subject::Subject;
 use crate::wrong::{Spoilt, Wrong};
 
 /// Frames of one case, each of which begins with new bridges.
@@ -45,6 +46,11 @@ impl Suite {
     /// The kernel refuses something, most likely for want of root, or switchd does not start.
     pub fn new() -> Result<Self> {
         Ok(Self { kernel: Kernel::new()?, daemon: Daemon::new()? })
+    }
+
+    /// Both, Linux first, for scenarios that are written out.
+    pub fn subjects(&mut self) -> [&mut dyn Subject; 2] {
+        [&mut self.kernel, &mut self.daemon]
     }
 
     /// Takes new bridges through these steps.
