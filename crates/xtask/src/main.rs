@@ -5,6 +5,7 @@ mod arrows;
 mod conformance;
 mod demo;
 mod interrupt;
+mod mutants;
 mod run;
 mod setup;
 mod test;
@@ -32,6 +33,8 @@ enum Task {
     Setup,
     /// Compare with Linux Bridge, frame by frame
     Conformance(conformance::Conformance),
+    /// Break the core in hundreds of ways and see whether its tests find each
+    Mutants(mutants::Mutants),
     /// Measure against Linux Bridge and a bare read/write loop
     Throughput(throughput::Throughput),
     #[command(hide = true)]
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Setup => setup::run(setup::Use::Everything),
         Task::Conformance(options) => conformance::run(&options),
+        Task::Mutants(options) => mutants::run(&options),
         Task::Throughput(options) => throughput::run(&options),
         Task::Generate(options) => throughput::run_generator(&options),
         Task::BareLoop(options) => throughput::run_bare_loop(&options),

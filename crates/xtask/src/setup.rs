@@ -123,13 +123,22 @@ fn tools() -> Result<()> {
             "cargo {component} is missing: `rustup component add {name}`, or the Debian package of that name"
         );
     }
-    for (subcommand, package, purpose) in TOOLS {
-        if works(&mut cargo(&[subcommand, "--version"])) {
-            continue;
-        }
-        println!("  {package} is missing: it {purpose}; installing it with cargo");
-        run_command(&mut cargo(&["install", "--locked", "--quiet", package]))
-            .with_context(|| format!("can't install {package} with `cargo install --locked {package}`"))?;
+    TOOLS.into_iter().try_for_each(tool)
+}
+
+/// Installs what breaks the core on purpose.
+///
+/// # Errors
+/// It is missing and can't be installed.
+pub(crate) fn mutants() -> Result<()> {
+    tool(("mutants", "cargo-mutants", "makes builds with one mistake each"))
+}
+
+fn tool((subcommand, package, purpose): (&str, &str, &str)) -> Result<()> {
+    if works(&mut cargo(&[subcommand, "--version"])) {
+        return Ok(());
     }
-    Ok(())
+    println!("  {package} is missing: it {purpose}; installing it with cargo");
+    run_command(&mut cargo(&["install", "--locked", "--quiet", package]))
+        .with_context(|| format!("can't install {package} with `cargo install --locked {package}`"))
 }
