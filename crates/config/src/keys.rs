@@ -76,6 +76,13 @@ pub(crate) fn kinds_with(key: &str) -> impl Iterator<Item = &'static Kind> {
     KINDS.iter().filter(move |kind| kind.keys.iter().any(|known| known.name == key))
 }
 
+/// Every key of every table.
+#[cfg(test)]
+pub(crate) fn all_keys() -> impl Iterator<Item = &'static str> {
+    let of_kinds = KINDS.iter().flat_map(|kind| kind.keys);
+    BRIDGE.iter().chain(PORT).chain(of_kinds).chain(FDB).map(|key| key.name)
+}
+
 /// The known kinds as a message lists them.
 pub(crate) fn kind_list() -> String {
     let names: Vec<String> = KINDS.iter().map(|kind| format!("\"{}\"", kind.name)).collect();

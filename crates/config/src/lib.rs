@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod change;
 mod check;
 mod definitions;
 mod file;
@@ -18,10 +19,12 @@ mod model;
 mod names;
 mod port;
 mod problem;
+mod render;
 mod rules;
 mod section;
 mod syntax;
 
+pub use change::Changes;
 pub use model::{
     BridgeConfig, Config, EntryType, Owner, PortConfig, PortKind, PortRules, PortState, RawConfig,
     StaticEntry, TapConfig,
@@ -53,4 +56,22 @@ pub fn from_arguments(name: Option<&str>, taps: &[String], raws: &[String]) -> R
 #[must_use]
 pub fn time(text: &str) -> Option<std::time::Duration> {
     names::duration(text).ok()
+}
+
+/// What is to be done to a switch that runs on `old` so that it runs on `new`.
+#[must_use]
+pub fn changes(old: &Config, new: &Config) -> Changes {
+    change::between(old, new)
+}
+
+/// The text of a file that says what `config` says.
+#[must_use]
+pub fn to_toml(config: &Config) -> String {
+    render::to_toml(config)
+}
+
+/// A name as it is written in a header, as in `[ports.NAME]`.
+#[must_use]
+pub fn header_key(name: &str) -> String {
+    render::key(name)
 }

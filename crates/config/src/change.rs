@@ -1,0 +1,177 @@
+//! What changed between two configurations, so that a running switch does only that.
+
+use frame::MacAddr;
+
+use crate::model::{Config, PortConfig, StaticEntry};
+use crate::render::{self, Lines};
+
+/// The way from one configuration to another.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// `[bridge]` has another setting that a running switch can take.
+    pub bridge: bool,
+    /// Names of ports that are no more.
+    pub removed: Vec<String>,
+    /// Names of ports that are new.
+    pub added: Vec<String>,
+    /// Names of ports that something else carries now, or in another way: they are made anew.
+    pub replaced: Vec<String>,
+    /// Names of ports at which only what the switch does is another.
+    pub changed: Vec<String>,
+    /// Entries that are no more, or other ones now.
+    pub entries_removed: Vec<StaticEntry>,
+    /// Entries that are new, or other ones now.
+    pub entries_added: Vec<StaticEntry>,
+    /// Each change in words.
+    pub words: Vec<String>,
+    /// What only a restart changes, in words.
+    pub restart: Vec<String>,
+}
+
+impl Changes {
+    /// Whether there is nothing to do, now or with a restart.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.restart.is_empty()
+    }
+}
+
+/// Keys of `[bridge]` that a running switch can't take.
+const FIXED: [&str; 2] = ["name", "fdb_max"];
+
+pub(crate) fn between(old: &Config, new: &Config) -> Changes {
+    let mut changes = Changes::default();
+    let lines = (render::bridge(&old.bridge), render::bridge(&new.bridge));
+    for (key, words) in differences(&lines.0, &lines.1) {
+        let fixed = FIXED.contains(&key);
+        changes.bridge |= !fixed;
+        let list = if fixed { &mut changes.restart } else { &mut changes.words };
+        list.push(format!("bridge: {words}"));
+    }
+    for port in &old.ports {
+        if find(new, &port.name).is_none() {
+            changes.removed.push(port.name.clone());
+            changes.words.push(format!("port {} removed", port.name));
+        }
+    }
+    for port in &new.ports {
+        match find(old, &port.name) {
+            None => {
+                changes.added.push(port.name.clone());
+                changes.words.push(format!("port {} added, on {}", port.name, port.device));
+            }
+            Some(before) => of_port(before, port, &mut changes),
+        }
+    }
+    of_entries(old, new, &mut changes);
+    changes
+}
+
+fn find<'c>(config: &'c Config, name: &str) -> Option<&'c PortConfig> {
+    config.ports.iter().find(|port| port.name == name)
+}
+
+fn of_port(old: &PortConfig, new: &PortConfig, changes: &mut Changes) {
+    let words = differences(&render::port(old), &render::port(new)).into_iter().map(|(_, words)| words);
+    let words = words.collect::<Vec<_>>().join(", ");
+    if (&old.device, &old.kind) != (&new.device, &new.kind) {
+        changes.replaced.push(new.name.clone());
+        changes.words.push(format!("port {} made anew: {words}", new.name));
+    } else if old.rules != new.rules {
+        changes.changed.push(new.name.clone());
+        changes.words.push(format!("port {}: {words}", new.name));
+    }
+}
+
+fn of_entries(old: &Config, new: &Config, changes: &mut Changes) {
+    let entry = |config: &Config, mac: MacAddr| config.fdb.iter().find(|entry| entry.mac == mac).cloned();
+    for before in &old.fdb {
+        let after = entry(new, before.mac);
+        if after.as_ref() != Some(before) {
+            changes.entries_removed.push(before.clone());
+        }
+        if after.is_none() {
+            changes.words.push(format!("fdb entry {} removed", before.mac));
+        }
+    }
+    for after in &new.fdb {
+        let before = entry(old, after.mac);
+        if before.as_ref() == Some(after) {
+            continue;
+        }
+        changes.entries_added.push(after.clone());
+        changes.words.push(match before {
+            None => format!("fdb entry {} added", after.mac),
+            Some(before) => {
+                let words = differences(&render::entry(&before), &render::entry(after)).into_iter();
+                let words: Vec<_> = words.map(|(_, words)| words).collect();
+                format!("fdb entry {}: {}", after.mac, words.join(", "))
+            }
+        });
+    }
+}
+
+/// Each key that has another value, and from what to what.
+fn differences(old: &Lines, new: &Lines) -> Vec<(&'static str, String)> {
+    let value = |lines: &Lines, key: &str| {
+        lines.iter().find(|(known, _)| *known == key).map_or("default", |(_, value)| value).to_owned()
+    };
+    let mut keys: Vec<&'static str> = old.iter().map(|(key, _)| *key).collect();
+    keys.extend(new.iter().map(|(key, _)| *key).filter(|key| !old.iter().any(|(known, _)| known == key)));
+    let changed = keys.into_iter().map(|key| (key, value(old, key), value(new, key)));
+    let changed = changed.filter(|(_, before, after)| before != after);
+    changed.map(|(key, before, after)| (key, format!("{key} {before} -> {after}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = "[bridge]\nageing_time = \"60s\"\n\
+        [ports.a]\ntype = \"raw\"\n[ports.b]\ntype = \"raw\"\n[ports.c]\ntype = \"raw\"\n\
+        [ports.d]\ntype = \"tap\"\nmtu = 1500\n\
+        [[fdb]]\nmac = \"02:00:00:00:00:01\"\nport = \"a\"\n[[fdb]]\nmac = \"02:00:00:00:00:02\"\nport = \"b\"\n";
+
+    fn changes(after: &str) -> Changes {
+        let parse = |text| crate::parse("x.toml", text).unwrap();
+        between(&parse(BEFORE), &parse(after))
+    }
+
+    #[test]
+    fn the_same_is_no_change_however_it_is_written() {
+        let order =
+            BEFORE.replace("[ports.a]\ntype = \"raw\"\n", "") + "[ports.a]\ntype = 'raw'\nflood = true\n";
+        assert!(changes(BEFORE).is_empty() && changes(&order).is_empty());
+    }
+
+    #[test]
+    fn every_difference_is_told_once_and_in_words() {
+        let after = "[bridge]\nfdb_max = 9\ngroup_fwd_mask = 0x4000\n\
+            [ports.b]\ntype = \"raw\"\nisolated = true\n[ports.c]\ntype = \"raw\"\ndevice = \"eth9\"\n\
+            [ports.d]\ntype = \"tap\"\nmtu = 9000\n[ports.e]\ntype = \"raw\"\n\
+            [[fdb]]\nmac = \"02:00:00:00:00:02\"\nport = \"c\"\n[[fdb]]\nmac = \"02:00:00:00:00:03\"\ntype = \"blackhole\"\n";
+        let changes = changes(after);
+        assert!(changes.bridge);
+        let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!((&changes.removed, &changes.added), (&of(&["a"]), &of(&["e"])));
+        assert_eq!((&changes.replaced, &changes.changed), (&of(&["c", "d"]), &of(&["b"])));
+        let macs = |entries: &[StaticEntry]| entries.iter().map(|entry| entry.mac.0[5]).collect::<Vec<_>>();
+        assert_eq!((macs(&changes.entries_removed), macs(&changes.entries_added)), (vec![1, 2], vec![2, 3]));
+        assert_eq!(
+            changes.words,
+            [
+                "bridge: ageing_time \"60s\" -> default",
+                "bridge: group_fwd_mask default -> 0x4000",
+                "port a removed",
+                "port b: isolated default -> true",
+                "port c made anew: device \"c\" -> \"eth9\"",
+                "port d made anew: mtu 1500 -> 9000",
+                "port e added, on e",
+                "fdb entry 02:00:00:00:00:01 removed",
+                "fdb entry 02:00:00:00:00:02: port \"b\" -> \"c\"",
+                "fdb entry 02:00:00:00:00:03 added",
+            ]
+        );
+        assert_eq!(changes.restart, ["bridge: fdb_max default -> 9"]);
+    }
+}
