@@ -2,6 +2,7 @@
 //! worker is asked; nothing here waits for a client.
 
 mod bridge;
+mod config;
 mod drops;
 mod explain;
 mod fdb;
@@ -59,6 +60,11 @@ impl Control {
                 let frames = self.show_dropped_frames(port.as_deref(), reason.as_deref());
                 frames.and_then(|frames| field("frames", frames))
             }
+            Call::ShowConfig => self.show_config().and_then(|config| field("config", config)),
+            Call::DiffConfig => self.diff_config().and_then(value),
+            Call::Reload => self.reload_config().and_then(value),
+            Call::AddPort(port, options) => self.add_port(&port, options).and_then(value),
+            Call::DeletePort(port) => self.delete_port(&port).and_then(value),
             Call::Explain(port, frame) => {
                 self.explain(&port, frame).and_then(|explanation| field("explanation", explanation))
             }

@@ -17,7 +17,7 @@ pub(crate) struct Attachment {
     /// Settings or entries of the port were changed at run time, for the device that it has now.
     pub(crate) steered: bool,
     pub(crate) held: Option<Held>,
-    /// How many devices it has had: news of an earlier one is no longer of interest.
+    /// Which of all devices that ports have had this is: news of an earlier one is no longer of interest.
     pub(crate) nth: u32,
     /// What was logged last while waiting, so that it is said once.
     pub(crate) complaint: Option<String>,

@@ -17,6 +17,8 @@ pub(crate) enum Command {
     Attach { port: PortId, nth: u32, rx: Box<dyn RxQueue>, tx: Box<dyn TxQueue> },
     /// The port's device left: close both halves, forget its dynamic entries.
     Detach { port: PortId },
+    /// The port is no more: close both halves, forget all of it, and say so.
+    Remove { port: PortId, done: Sender<()> },
     /// The port's link came or went.
     Link { port: PortId, up: bool },
     /// The device's MTU in bytes; `None` where nothing is to be checked.

@@ -85,6 +85,8 @@ pub(crate) struct Control {
     pub(crate) memory: Memory,
     /// At the end the ports are left to the next process, and nothing is put back.
     pub(crate) leaves: bool,
+    /// How many devices its ports have had.
+    pub(crate) devices: u32,
 }
 
 /// What the service manager was told last: ports whose link is up, and entries in the FDB.
@@ -150,7 +152,7 @@ impl Control {
         for signal in pending {
             match signal {
                 SIGUSR1 => self.summarise(),
-                SIGHUP => self.reload(),
+                SIGHUP => drop(self.reload()),
                 SIGTERM => return false,
                 _ => {
                     self.leaves = false;
@@ -159,15 +161,6 @@ impl Control {
             }
         }
         true
-    }
-
-    fn reload(&self) {
-        systemd::reloading();
-        match (self.read_again)() {
-            Ok(_) => info!("the configuration is correct; a restart applies what has changed in it"),
-            Err(error) => warn!("{error:#}; nothing was changed"),
-        }
-        systemd::ready();
     }
 
     fn hear_links(&mut self) -> anyhow::Result<bool> {
@@ -284,7 +277,7 @@ impl Control {
     }
 
     /// Opens a device that has appeared; if it can't be used says why, once.
-    fn open_late(&mut self, index: usize) {
+    pub(crate) fn open_late(&mut self, index: usize) {
         let config = self.attachments[index].config.clone();
         self.attachments[index].busy = false;
         match self.opener.open(&config) {
@@ -312,7 +305,8 @@ impl Control {
             "port attached, link {}", if held.up { "up" } else { "down" }
         );
         attachment.complaint = None;
-        attachment.nth += 1;
+        self.devices += 1;
+        attachment.nth = self.devices;
         attachment.held = Some(held.clone());
         let (port, nth) = (attachment.id, attachment.nth);
         self.worker.send(Command::Attach { port, nth, rx, tx });

@@ -67,8 +67,9 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         events: from_worker,
         opener,
         attachments,
-        read_again: Box::new(move || configuration::load(&arguments).map(|loaded| loaded.config)),
+        read_again: Box::new(move || configuration::read_again(&arguments).map(|loaded| loaded.config)),
         shown: Shown::default(),
+        devices: 0,
         memory,
         leaves: store.used,
     };

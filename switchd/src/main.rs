@@ -16,6 +16,7 @@ mod logging;
 mod news;
 mod open;
 mod ready;
+mod reload;
 mod run_dir;
 mod start;
 mod state;

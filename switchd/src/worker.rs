@@ -282,6 +282,12 @@ impl Worker {
                     self.attach(port, Halves { rx, tx, nth, refusal_told: false });
                 }
                 Command::Detach { port } => self.detach(port),
+                Command::Remove { port, done } => {
+                    self.detach(port);
+                    self.bridge.remove_port(port);
+                    self.samples.forget(port);
+                    let _ = done.send(());
+                }
                 Command::Link { port, up } => self.bridge.set_link(port, up),
                 Command::Mtu { port, mtu } => self.bridge.set_mtu(port, mtu),
                 Command::Local { port, mac, kind } => self.bridge.set_local(port, mac, kind),
@@ -302,6 +308,9 @@ impl Worker {
         if registered.is_err() {
             self.channels.tell(Event::Gone { port, nth: halves.nth });
             return;
+        }
+        if index >= self.ports.len() {
+            self.ports.resize_with(index + 1, || None);
         }
         self.ports[index] = Some(halves);
         self.ready.add(port);

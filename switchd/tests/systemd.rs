@@ -30,7 +30,7 @@ fn it_is_ready_when_its_ports_forward_and_says_how_many_ports_and_macs_there_are
 fn a_reload_reads_the_file_and_a_wrong_one_changes_nothing() {
     let service = Service::start("reload", CONFIG);
     service.systemctl("reload switchd");
-    service.wait_for_log("the configuration is correct");
+    service.wait_for_log("the configuration was read again");
     service.machine.write("/etc/switchd/switchd.toml", "[ports.lan]\ntype = \"tab\"\n").unwrap();
     let pid = service.property("MainPID");
     service.systemctl("reload switchd");

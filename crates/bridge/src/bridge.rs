@@ -155,7 +155,8 @@ impl Bridge {
     }
 
     /// Whether this is the address of a port's own device.
-    pub(crate) fn is_device(&self, mac: MacAddr) -> bool {
+    #[must_use]
+    pub fn is_device(&self, mac: MacAddr) -> bool {
         self.ports.iter().any(|(_, port)| port.local.is_some_and(|(local, _)| local == mac))
     }
 

@@ -97,6 +97,14 @@ impl DropSamples {
         }
     }
 
+    /// Forgets the frames of a port that is no more: another one will have its number.
+    pub fn forget(&mut self, port: PortId) {
+        for ring in &mut self.rings {
+            ring.frames.retain(|frame| frame.ingress != port && frame.egress != Some(port));
+            ring.next = 0;
+        }
+    }
+
     /// All that are kept, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &DroppedFrame> {
         self.rings.iter().flat_map(|ring| &ring.frames)
@@ -186,6 +194,26 @@ mod tests {
         assert_eq!(firsts(&samples), (0..16).collect::<Vec<_>>(), "the others came in the same second");
         samples.keep(lost(DropReason::Mtu), PORT, &[100; 60], None, Moment(6_500));
         assert_eq!(firsts(&samples), (1..16).chain([100]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_port_that_is_no_more_leaves_no_frames() {
+        let mut samples = DropSamples::new();
+        for n in 0..20 {
+            let ingress = PortId(n % 2);
+            samples.keep(lost(DropReason::Locked), ingress, &[1; 60], None, Moment(u64::from(n) * 1000));
+        }
+        samples.keep(
+            Lost { egress: Some(PortId(1)), ..lost(DropReason::Mtu) },
+            PortId(0),
+            &[1; 60],
+            None,
+            Moment(0),
+        );
+        samples.forget(PortId(1));
+        assert!(samples.iter().count() == 8 && samples.iter().all(|frame| frame.ingress == PortId(0)));
+        samples.keep(lost(DropReason::Locked), PortId(0), &[2; 60], None, Moment(30_000));
+        assert_eq!(samples.iter().count(), 9);
     }
 
     #[test]

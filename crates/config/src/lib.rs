@@ -75,3 +75,9 @@ pub fn to_toml(config: &Config) -> String {
 pub fn header_key(name: &str) -> String {
     render::key(name)
 }
+
+/// A text as it is written for a value.
+#[must_use]
+pub fn text_value(text: &str) -> String {
+    render::text(text)
+}

@@ -171,7 +171,8 @@ fn mask(mask: u16) -> String {
     format!("{mask:#06x}")
 }
 
-fn text(text: &str) -> String {
+/// A text as a value.
+pub(crate) fn text(text: &str) -> String {
     Value::String(text.to_owned()).to_string()
 }
 

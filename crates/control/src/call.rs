@@ -1,5 +1,7 @@
 //! The methods of the interface, as the server hears them: name and parameters become one checked value.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -35,6 +37,16 @@ pub enum Call {
     ShowDrops(Option<String>),
     /// `ShowDroppedFrames`: at one port, or all; for one reason, or all.
     ShowDroppedFrames(Option<String>, Option<String>),
+    /// `ShowConfig`.
+    ShowConfig,
+    /// `DiffConfig`.
+    DiffConfig,
+    /// `Reload`.
+    Reload,
+    /// `AddPort`: name, and keys with their values.
+    AddPort(String, BTreeMap<String, Value>),
+    /// `DeletePort`.
+    DeletePort(String),
     /// `Explain`: port, and bytes of the frame.
     Explain(String, Vec<u8>),
 }
@@ -85,6 +97,19 @@ struct ShowDroppedFrames {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct AddPort {
+    port: String,
+    options: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeletePort {
+    port: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Explain {
     port: String,
     frame: String,
@@ -106,6 +131,11 @@ impl Call {
         "ShowDrops",
         "ShowDroppedFrames",
         "Explain",
+        "ShowConfig",
+        "DiffConfig",
+        "Reload",
+        "AddPort",
+        "DeletePort",
     ];
 
     /// Reads a request.
@@ -132,6 +162,11 @@ impl Call {
             "ShowDroppedFrames" => {
                 read(parameters, |ShowDroppedFrames { port, reason }| Self::ShowDroppedFrames(port, reason))?
             }
+            "ShowConfig" => read(parameters, |Nothing {}| Self::ShowConfig)?,
+            "DiffConfig" => read(parameters, |Nothing {}| Self::DiffConfig)?,
+            "Reload" => read(parameters, |Nothing {}| Self::Reload)?,
+            "AddPort" => read(parameters, |AddPort { port, options }| Self::AddPort(port, options))?,
+            "DeletePort" => read(parameters, |DeletePort { port }| Self::DeletePort(port))?,
             "Explain" => {
                 let mut frame = None;
                 let call = read(parameters, |Explain { port, frame: text }| {
@@ -157,7 +192,10 @@ impl Call {
             | Self::ShowPorts(_)
             | Self::ShowFdb(_)
             | Self::ShowDrops(_)
+            | Self::ShowConfig
             | Self::Explain(..) => false,
+            // It reads a file that not everybody may.
+            Self::DiffConfig | Self::Reload | Self::AddPort(..) | Self::DeletePort(_) => true,
             Self::ShowDroppedFrames(..)
             | Self::SetBridge(_)
             | Self::SetPort(..)

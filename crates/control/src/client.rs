@@ -1,5 +1,6 @@
 //! The other end of the socket: one connection, one call at a time, each answered before the next.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,8 @@ use varlink::sansio::serialize_request;
 
 use crate::error::CallError;
 use crate::types::{
-    Bridge, BridgeChange, DropReason, DroppedFrame, EntryKind, Explanation, FdbEntry, FdbFilter, NewFdbEntry,
-    Port, PortChange, Version,
+    Bridge, BridgeChange, Changes, DropReason, DroppedFrame, EntryKind, Explanation, FdbEntry, FdbFilter,
+    NewFdbEntry, Port, PortChange, Version,
 };
 use crate::{INTERFACE, SOCKET, hex};
 
@@ -187,6 +188,46 @@ impl Client {
         reason: Option<&str>,
     ) -> Result<Vec<DroppedFrame>, ClientError> {
         self.field("ShowDroppedFrames", &json!({ "port": port, "reason": reason }), "frames")
+    }
+
+    /// The configuration that runs, as the text of a file.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn show_config(&mut self) -> Result<String, ClientError> {
+        self.field("ShowConfig", &json!({}), "config")
+    }
+
+    /// What a reload would do.
+    ///
+    /// # Errors
+    /// As all calls; the configuration is wrong.
+    pub fn diff_config(&mut self) -> Result<Changes, ClientError> {
+        self.call("DiffConfig", &json!({}))
+    }
+
+    /// Reads the configuration again and does what has changed.
+    ///
+    /// # Errors
+    /// As all calls; the configuration is wrong, and nothing was changed.
+    pub fn reload(&mut self) -> Result<Changes, ClientError> {
+        self.call("Reload", &json!({}))
+    }
+
+    /// Adds a port with these keys of a configuration, until the next reload.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn add_port(&mut self, port: &str, options: &BTreeMap<String, Value>) -> Result<(), ClientError> {
+        self.done("AddPort", &json!({ "port": port, "options": options }))
+    }
+
+    /// Takes a port away, until the next reload.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn delete_port(&mut self, port: &str) -> Result<(), ClientError> {
+        self.done("DeletePort", &json!({ "port": port }))
     }
 
     /// What would become of a frame that came in on a port.

@@ -290,3 +290,10 @@ pub struct Explanation {
     pub ports: Vec<String>,
     pub steps: Vec<Step>,
 }
+
+/// What a reload does, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    pub changes: Vec<String>,
+    pub restart: Vec<String>,
+}

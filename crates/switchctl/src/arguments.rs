@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use control::types::{EntryKind, PortState};
 
-use crate::values::{entry_kind, mask, on_off, port_state, time};
+use crate::values::{entry_kind, key_value, mask, on_off, port_state, time};
 
 /// Look at a running switchd, and steer it.
 #[derive(Debug, Parser)]
@@ -74,6 +74,11 @@ pub(crate) enum Action {
         #[arg(required = true, value_name = "FRAME")]
         frame: Vec<String>,
     },
+    /// The configuration: what runs, and how the file differs from it
+    #[command(subcommand)]
+    Config(ConfigAction),
+    /// Read the configuration again and do what has changed; a wrong one changes nothing
+    Reload,
     /// Versions of this program and of the switchd that runs
     Version,
     /// Print completions for a shell
@@ -118,6 +123,20 @@ pub(crate) enum PortAction {
         /// Which port
         port: Option<String>,
     },
+    /// Add a port until the next reload
+    Add {
+        /// What it is called
+        port: String,
+        /// Keys of [ports.NAME] in the configuration with their values: type=raw device=vnet3 isolated=true
+        #[arg(required = true, value_name = "KEY=VALUE", value_parser = key_value)]
+        options: Vec<(String, serde_json::Value)>,
+    },
+    /// Take a port away until the next reload
+    #[command(visible_alias = "delete")]
+    Del {
+        /// Which port
+        port: String,
+    },
     /// Change settings of a port, as long as it has the device that it has now
     Set {
         /// Which port
@@ -125,6 +144,14 @@ pub(crate) enum PortAction {
         #[command(flatten)]
         change: Box<PortSet>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Show the configuration that runs, as a file would have it, with what was set at run time
+    Show,
+    /// Show what a reload would do
+    Diff,
 }
 
 #[derive(Debug, Args)]

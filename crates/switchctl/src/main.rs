@@ -4,6 +4,7 @@
 
 mod arguments;
 mod bridge;
+mod config;
 mod decode;
 mod drops;
 mod explain;
@@ -47,6 +48,8 @@ fn run(arguments: &Arguments) -> Result<String> {
         Action::Fdb(action) => fdb::run(&mut client, action, form),
         Action::Drops(action) => drops::run(&mut client, action, form),
         Action::Explain { port, frame } => explain::run(&mut client, port, frame, form),
+        Action::Config(action) => config::run(&mut client, action, form),
+        Action::Reload => config::reload(&mut client, form),
         Action::Version => {
             let running = client.version()?;
             if form.json {

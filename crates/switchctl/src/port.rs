@@ -21,6 +21,15 @@ pub(crate) fn run(client: &mut Client, action: &PortAction, form: Form) -> Resul
             }
             Ok(ports.iter().map(|port| text(port, &master, form)).collect())
         }
+        PortAction::Add { port, options } => {
+            let options = options.iter().cloned().collect();
+            tried(client.add_port(port, &options), || format!("can't add port {port}"))?;
+            Ok(String::new())
+        }
+        PortAction::Del { port } => {
+            tried(client.delete_port(port), || format!("can't take port {port} away"))?;
+            Ok(String::new())
+        }
         PortAction::Set { port, change } => {
             tried(client.set_port(port, &to_change(change)), || format!("can't set port {port}"))?;
             Ok(String::new())

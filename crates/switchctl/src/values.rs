@@ -2,6 +2,7 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use control::types::{EntryKind, PortState};
+use serde_json::Value;
 
 /// `on` or `off`, as `bridge` has it, and what scripts write for it.
 pub(crate) fn on_off(text: &str) -> Result<bool, String> {
@@ -16,7 +17,7 @@ pub(crate) fn on_off(text: &str) -> Result<bool, String> {
 pub(crate) fn time(text: &str) -> Result<u64, String> {
     let time = match text.parse().map(std::time::Duration::from_secs) {
         Ok(seconds) => Some(seconds),
-        Err(_) => config::time(text),
+        Err(_) => ::config::time(text),
     };
     let milliseconds = time.and_then(|time| u64::try_from(time.as_millis()).ok());
     milliseconds.ok_or_else(|| "a whole number and a unit: 300s, 5m, 1500ms, 1h; or 0".to_owned())
@@ -29,6 +30,22 @@ pub(crate) fn mask(text: &str) -> Result<u16, String> {
         None => text.parse(),
     };
     number.map_err(|_| "a number from 0 to 0xffff, as 0x4000".to_owned())
+}
+
+/// A key of the configuration with its value: `true`, `false` and whole numbers are such, all else is text.
+pub(crate) fn key_value(text: &str) -> Result<(String, Value), String> {
+    let (key, value) = text.split_once('=').ok_or("a key and its value: type=raw")?;
+    let number = match value.strip_prefix("0x") {
+        Some(digits) => i64::from_str_radix(digits, 16).ok(),
+        None => value.parse().ok(),
+    };
+    let value = match (value, number) {
+        ("true", _) => Value::Bool(true),
+        ("false", _) => Value::Bool(false),
+        (_, Some(number)) => Value::from(number),
+        (text, None) => Value::from(text),
+    };
+    Ok((key.to_owned(), value))
 }
 
 pub(crate) fn port_state() -> impl TypedValueParser<Value = PortState> {
@@ -66,6 +83,10 @@ mod tests {
         assert_eq!((time("300"), time("1500ms"), time("5m")), (Ok(300_000), Ok(1500), Ok(300_000)));
         assert!(time("soon").is_err() && time("-1").is_err());
         assert_eq!((mask("0x4000"), mask("16384")), (Ok(0x4000), Ok(0x4000)));
+        assert_eq!(key_value("mtu=9000"), Ok(("mtu".to_owned(), Value::from(9000))));
+        assert_eq!(key_value("owner=x=y"), Ok(("owner".to_owned(), Value::from("x=y"))));
+        assert_eq!(key_value("host=true"), Ok(("host".to_owned(), Value::from(true))));
+        assert!(key_value("raw").is_err());
         assert!(mask("0x10000").is_err() && mask("").is_err());
     }
 }
