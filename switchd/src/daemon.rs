@@ -98,7 +98,9 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
     let forwarded = thread.join();
     match &forwarded {
         // Nobody forwards any more: this is exact.
-        Ok(Ok(report)) if control.leaves => control.memory.save(&control.attachments, &config, report),
+        Ok(Ok(report)) if control.leaves => {
+            control.memory.save(&control.attachments, &control.config, report);
+        }
         // It is to be started again.
         _ if control.leaves => {}
         _ => control.put_back(),

@@ -2,13 +2,22 @@
 //! SIGKILL, with another configuration and with another program.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod service;
-
 use std::time::Duration;
 
 use control::types::{BridgeChange, FdbFilter, PortChange};
-use service::{CONFIG, SOON, Service};
+use testbed::service::{CONFIG, Service};
+use testbed::switchd::binary;
 use testbed::{FrameSocket, Stream, wait_until};
+
+const SOON: Duration = Duration::from_secs(15);
+
+fn installed(label: &str) -> Service {
+    Service::installed(label, &binary().unwrap()).unwrap()
+}
+
+fn start(label: &str, config: &str) -> Service {
+    Service::start(label, &binary().unwrap(), config).unwrap()
+}
 
 /// Datagrams a second: what any machine that runs tests carries beside other tests.
 const RATE: u32 = 5_000;
@@ -46,12 +55,12 @@ impl Monitor {
 
 /// Frames that came in on the port `wire`.
 fn frames(service: &Service) -> u64 {
-    service.control().show_port("wire").unwrap().counters.rx_frames
+    service.control().unwrap().show_port("wire").unwrap().counters.rx_frames
 }
 
 /// The stations that are known, each with its port.
 fn stations(service: &Service) -> Vec<(String, Option<String>)> {
-    let entries = service.control().show_fdb(&FdbFilter::default()).unwrap();
+    let entries = service.control().unwrap().show_fdb(&FdbFilter::default()).unwrap();
     let mut stations: Vec<_> = entries.into_iter().map(|entry| (entry.mac, entry.port)).collect();
     stations.sort_unstable();
     stations
@@ -59,13 +68,13 @@ fn stations(service: &Service) -> Vec<(String, Option<String>)> {
 
 #[test]
 fn a_restart_loses_no_frame_and_nothing_of_what_was_known() {
-    let service = Service::start("restart", CONFIG);
+    let service = start("restart", CONFIG);
     let monitors = [&service.host1, &service.host2, service.machine.namespace()].map(Monitor::start);
     let before = (frames(&service), stations(&service), service.property("MainPID"));
     let forth = Stream::start(&service.host1, &service.host2, "198.18.0.2", RATE).unwrap();
     let back = Stream::start(&service.host2, &service.host1, "198.18.0.1", RATE).unwrap();
     for _ in 0..3 {
-        service.systemctl("restart switchd");
+        service.systemctl("restart switchd").unwrap();
     }
     let (forth, back) = (forth.stop().unwrap(), back.stop().unwrap());
     assert_eq!((forth.lost(), back.lost()), (0, 0), "{forth:?} {back:?}\n{}", service.journal());
@@ -79,7 +88,7 @@ fn a_restart_loses_no_frame_and_nothing_of_what_was_known() {
 
 #[test]
 fn a_kill_loses_what_was_in_hand_and_what_was_known_a_second_ago_is_known() {
-    let service = Service::start("killed", CONFIG);
+    let service = start("killed", CONFIG);
     let monitors = [&service.host1, &service.host2].map(Monitor::start);
     let mut socket = FrameSocket::open(&service.host2, "eth0").unwrap();
     for number in 0..10_000_u16 {
@@ -91,7 +100,7 @@ fn a_kill_loses_what_was_in_hand_and_what_was_known_a_second_ago_is_known() {
     std::thread::sleep(Duration::from_secs(1)); // The promise is about this second.
     let before = frames(&service);
     let stream = Stream::start(&service.host1, &service.host2, "198.18.0.2", RATE).unwrap();
-    service.systemctl("kill --signal=KILL switchd");
+    service.systemctl("kill --signal=KILL switchd").unwrap();
     wait_until(SOON, "it is back", || {
         service.property("NRestarts") == "1" && service.property("ActiveState") == "active"
     })
@@ -106,13 +115,13 @@ fn a_kill_loses_what_was_in_hand_and_what_was_known_a_second_ago_is_known() {
 
 #[test]
 fn only_what_the_configuration_has_changed_changes() {
-    let service = Service::start("changed", &format!("{CONFIG}[ports.extra]\ntype = \"tap\"\n"));
+    let service = start("changed", &format!("{CONFIG}[ports.extra]\ntype = \"tap\"\n"));
     let monitors = [&service.host1, &service.host2].map(Monitor::start);
     assert!(service.machine.namespace().has_device("extra"));
     let stream = Stream::start(&service.host1, &service.host2, "198.18.0.2", RATE).unwrap();
     let config = format!("{CONFIG}isolated = true\n[ports.other]\ntype = \"tap\"\nmtu = 1400\n");
     service.machine.write("/etc/switchd/switchd.toml", &config).unwrap();
-    service.systemctl("restart switchd");
+    service.systemctl("restart switchd").unwrap();
     let streamed = stream.stop().unwrap();
     assert_eq!(streamed.lost(), 0, "{streamed:?}\n{}", service.journal());
     monitors.iter().for_each(Monitor::assert_silent);
@@ -120,15 +129,15 @@ fn only_what_the_configuration_has_changed_changes() {
     assert!(!links.contains("extra") && links.contains("other:") && links.contains("mtu 1400"), "{links}");
     // A wrong one changes nothing either: the last one goes on.
     service.machine.write("/etc/switchd/switchd.toml", "[ports.lan]\ntype = \"tab\"\n").unwrap();
-    service.systemctl("restart switchd");
-    service.wait_for_log("the configuration of the last run goes on");
-    service.assert_pings();
+    service.systemctl("restart switchd").unwrap();
+    service.wait_for_log("the configuration of the last run goes on").unwrap();
+    service.pings().unwrap();
     monitors.iter().for_each(Monitor::assert_silent);
 }
 
 #[test]
 fn a_stop_puts_everything_back_and_a_restart_nothing() {
-    let service = Service::installed("put-back");
+    let service = installed("put-back");
     let machine = &service.machine;
     machine.run("ip tuntap add tap0 mode tap").unwrap();
     machine.run("ip link set tap0 up").unwrap();
@@ -141,67 +150,67 @@ fn a_stop_puts_everything_back_and_a_restart_nothing() {
     let before = look();
     assert!(before.contains("qlen 1000"), "{before}");
     machine.write("/etc/switchd/switchd.toml", CONFIG).unwrap();
-    service.systemctl("start switchd");
+    service.systemctl("start switchd").unwrap();
     assert!(look().contains("qlen 10000"), "{}", look());
-    service.systemctl("restart switchd");
+    service.systemctl("restart switchd").unwrap();
     assert!(look().contains("qlen 10000"), "{}", look());
-    service.systemctl("stop switchd");
+    service.systemctl("stop switchd").unwrap();
     let back = wait_until(SOON, "as it was", || {
         look().replace("state DOWN", "state UP") == before.replace("state DOWN", "state UP")
     });
     assert!(back.is_ok(), "{before}\n{}\n{}", look(), service.journal());
     assert!(!machine.path("/run/switchd/switchd").exists());
     // And it starts again as if it had never been.
-    service.systemctl("start switchd");
-    service.systemctl("stop switchd");
+    service.systemctl("start switchd").unwrap();
+    service.systemctl("stop switchd").unwrap();
 }
 
 #[test]
 fn a_tap_that_was_deleted_meanwhile_is_made_anew() {
-    let service = Service::start("deleted", CONFIG);
+    let service = start("deleted", CONFIG);
     service
         .machine
         .write("/etc/systemd/system/switchd.service.d/slow.conf", "[Service]\nExecStartPre=/bin/sleep 1\n")
         .unwrap();
-    service.systemctl("daemon-reload");
+    service.systemctl("daemon-reload").unwrap();
     let pid = service.property("MainPID");
-    service.systemctl("restart --no-block switchd");
+    service.systemctl("restart --no-block switchd").unwrap();
     wait_until(SOON, "the old one has ended", || service.property("MainPID") != pid).unwrap();
     service.host1.ip("link del eth0").unwrap();
     service.host2.ip("link set eth0 down").unwrap();
-    service.wait_for_log("it is opened anew");
+    service.wait_for_log("it is opened anew").unwrap();
     service.host2.ip("link set eth0 up").unwrap();
     wait_until(SOON, "another tap0", || service.machine.namespace().has_device("tap0")).unwrap();
-    service.wire_tap();
-    service.assert_pings();
+    service.wire_tap().unwrap();
+    service.pings().unwrap();
 }
 
 #[test]
 fn what_was_set_at_run_time_stays_set_unless_the_file_says_otherwise() {
-    let service = Service::start("steered", CONFIG);
+    let service = start("steered", CONFIG);
     let change = PortChange { isolated: Some(true), max_macs: Some(9), ..PortChange::default() };
-    service.control().set_port("lan", &change).unwrap();
+    service.control().unwrap().set_port("lan", &change).unwrap();
     let change = BridgeChange { ageing_time: Some(77_000), ..BridgeChange::default() };
-    service.control().set_bridge(&change).unwrap();
+    service.control().unwrap().set_bridge(&change).unwrap();
     let look = || {
-        let mut client = service.control();
+        let mut client = service.control().unwrap();
         let settings = client.show_port("lan").unwrap().settings;
         (settings.isolated, settings.max_macs, client.show_bridge().unwrap().ageing_time)
     };
     for _ in 0..2 {
-        service.systemctl("restart switchd");
+        service.systemctl("restart switchd").unwrap();
         assert_eq!(look(), (true, Some(9), 77_000));
     }
     let config = CONFIG.replace("device = \"tap0\"\n", "device = \"tap0\"\nmax_macs = 5\n");
     service.machine.write("/etc/switchd/switchd.toml", &config).unwrap();
-    service.systemctl("restart switchd");
+    service.systemctl("restart switchd").unwrap();
     assert_eq!(look(), (true, Some(5), 77_000));
 }
 
 /// A state that nobody can read costs what was learned, and no more.
 #[test]
 fn a_state_that_is_damaged_or_of_another_version_is_told_and_the_ports_go_on() {
-    let service = Service::start("damaged", CONFIG);
+    let service = start("damaged", CONFIG);
     let monitor = Monitor::start(&service.host1);
     for (at, bytes, why) in [(0, vec![0xa5; 4096], "it is damaged"), (8, vec![9], "it is of version 9")] {
         let (pid, _) = service.machine.threads("switchd.service").unwrap()[0].clone();
@@ -216,14 +225,14 @@ fn a_state_that_is_damaged_or_of_another_version_is_told_and_the_ports_go_on() {
             std::os::unix::fs::FileExt::write_all_at(&memory, &bytes, half + at).unwrap();
         }
         let restarts: u32 = service.property("NRestarts").parse().unwrap();
-        service.systemctl("kill --signal=KILL switchd");
+        service.systemctl("kill --signal=KILL switchd").unwrap();
         let back = || {
             service.property("NRestarts") == (restarts + 1).to_string()
                 && service.property("ActiveState") == "active"
         };
         wait_until(SOON, "it is back", back).unwrap();
-        service.wait_for_log(why);
-        service.assert_pings();
+        service.wait_for_log(why).unwrap();
+        service.pings().unwrap();
     }
     monitor.assert_silent();
 }

@@ -1,19 +1,29 @@
 //! The service under a real systemd: start, readiness, what it says of itself, reload, a stuck worker, the sandbox.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod service;
-
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::ptrace::Options;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use service::{CONFIG, SOON, Service, shipped};
+use testbed::service::{CONFIG, Service, shipped};
+use testbed::switchd::binary;
 use testbed::wait_until;
+
+const SOON: Duration = Duration::from_secs(15);
+
+fn installed(label: &str) -> Service {
+    Service::installed(label, &binary().unwrap()).unwrap()
+}
+
+fn start(label: &str, config: &str) -> Service {
+    Service::start(label, &binary().unwrap(), config).unwrap()
+}
 
 #[test]
 fn it_is_ready_when_its_ports_forward_and_says_how_many_ports_and_macs_there_are() {
-    let service = Service::start("ready", CONFIG);
+    let service = start("ready", CONFIG);
     assert_eq!(service.property("ActiveState"), "active");
     let status = || service.property("StatusText");
     wait_until(SOON, "two ports", || status().starts_with("2 of 2 ports up, ")).unwrap();
@@ -22,27 +32,27 @@ fn it_is_ready_when_its_ports_forward_and_says_how_many_ports_and_macs_there_are
     wait_until(SOON, "one port", || status().starts_with("1 of 2 ports up, ")).unwrap();
     let by_port = service.machine.run("journalctl --no-pager -o cat -u switchd PORT=wire").unwrap();
     assert!(by_port.contains("port attached") && by_port.contains("link is down"), "{by_port}");
-    service.systemctl("stop switchd");
+    service.systemctl("stop switchd").unwrap();
     assert_eq!(service.property("Result"), "success");
 }
 
 #[test]
 fn a_reload_reads_the_file_and_a_wrong_one_changes_nothing() {
-    let service = Service::start("reload", CONFIG);
-    service.systemctl("reload switchd");
-    service.wait_for_log("the configuration was read again");
+    let service = start("reload", CONFIG);
+    service.systemctl("reload switchd").unwrap();
+    service.wait_for_log("the configuration was read again").unwrap();
     service.machine.write("/etc/switchd/switchd.toml", "[ports.lan]\ntype = \"tab\"\n").unwrap();
     let pid = service.property("MainPID");
-    service.systemctl("reload switchd");
-    service.wait_for_log("nothing was changed");
+    service.systemctl("reload switchd").unwrap();
+    service.wait_for_log("nothing was changed").unwrap();
     assert!(service.journal().contains("unknown type"), "{}", service.journal());
     assert_eq!((service.property("ActiveState").as_str(), service.property("MainPID")), ("active", pid));
-    service.assert_pings();
+    service.pings().unwrap();
 }
 
 #[test]
 fn a_wrong_configuration_is_told_and_not_tried_again() {
-    let service = Service::installed("wrong");
+    let service = installed("wrong");
     service.machine.write("/etc/switchd/switchd.toml", "[ports.lan]\ntype = \"tab\"\n").unwrap();
     assert!(!service.machine.exec("systemctl start switchd").unwrap().status.success());
     assert_eq!(service.property("ExecMainStatus"), "78");
@@ -55,14 +65,14 @@ fn a_wrong_configuration_is_told_and_not_tried_again() {
 /// A thread that does not run can't feed the watchdog, whatever the others do.
 #[test]
 fn a_worker_that_is_stuck_is_started_again() {
-    let service = Service::installed("stuck");
+    let service = installed("stuck");
     service
         .machine
         .write("/etc/systemd/system/switchd.service.d/quick.conf", "[Service]\nWatchdogSec=1\n")
         .unwrap();
     service.machine.write("/etc/switchd/switchd.toml", CONFIG).unwrap();
-    service.systemctl("daemon-reload");
-    service.systemctl("start switchd");
+    service.systemctl("daemon-reload").unwrap();
+    service.systemctl("start switchd").unwrap();
     let pid = service.property("MainPID");
     let threads = service.machine.threads("switchd.service").unwrap();
     let worker = threads.iter().find(|(_, name)| name == "forward").unwrap().0;
@@ -90,7 +100,7 @@ fn the_units_are_known_to_systemd_and_expose_little() {
             .unwrap();
         assert!(rating.status.success(), "{unit}: {}", String::from_utf8_lossy(&rating.stdout));
     }
-    let service = Service::installed("verify");
+    let service = installed("verify");
     for unit in ["switchd.service", "switchd@a.service"] {
         let verified = service.machine.exec(&format!("systemd-analyze verify --man=no {unit}")).unwrap();
         // It succeeds also where it does not know a key.

@@ -29,6 +29,8 @@ const BUFFER: usize = 64 << 20;
 pub struct Streamed {
     /// Datagrams sent.
     pub sent: u64,
+    /// From the first to the last that was sent.
+    pub elapsed: Duration,
     /// Different ones of them that arrived.
     pub received: u64,
     /// The longest time between two that arrived.
@@ -47,7 +49,7 @@ impl Streamed {
 #[derive(Debug)]
 pub struct Stream {
     stop: Arc<AtomicBool>,
-    sender: JoinHandle<Result<u64>>,
+    sender: JoinHandle<Result<(u64, Duration)>>,
     receiver: JoinHandle<(u64, Duration)>,
 }
 
@@ -79,14 +81,14 @@ impl Stream {
     /// A datagram could not be sent.
     pub fn stop(self) -> Result<Streamed> {
         self.stop.store(true, Ordering::Relaxed);
-        let sent = self.sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let (sent, elapsed) = self.sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let (received, longest_gap) =
             self.receiver.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok(Streamed { sent, received, longest_gap })
+        Ok(Streamed { sent, elapsed, received, longest_gap })
     }
 }
 
-fn send(socket: &UdpSocket, rate: u32, stop: &AtomicBool) -> Result<u64> {
+fn send(socket: &UdpSocket, rate: u32, stop: &AtomicBool) -> Result<(u64, Duration)> {
     let (start, mut sent) = (Instant::now(), 0_u64);
     let mut payload = [0; SIZE];
     while !stop.load(Ordering::Relaxed) {
@@ -100,7 +102,7 @@ fn send(socket: &UdpSocket, rate: u32, stop: &AtomicBool) -> Result<u64> {
         }
         std::thread::sleep(STEP);
     }
-    Ok(sent)
+    Ok((sent, start.elapsed()))
 }
 
 fn receive(socket: &UdpSocket, stop: &AtomicBool) -> (u64, Duration) {

@@ -6,6 +6,7 @@ mod conformance;
 mod demo;
 mod interrupt;
 mod mutants;
+mod restart_loss;
 mod run;
 mod setup;
 mod test;
@@ -37,6 +38,8 @@ enum Task {
     Mutants(mutants::Mutants),
     /// Measure against Linux Bridge and a bare read/write loop
     Throughput(throughput::Throughput),
+    /// Measure what is lost while the process of the service changes
+    RestartLoss(restart_loss::RestartLoss),
     #[command(hide = true)]
     Generate(throughput::Generate),
     #[command(hide = true)]
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::Conformance(options) => conformance::run(&options),
         Task::Mutants(options) => mutants::run(&options),
         Task::Throughput(options) => throughput::run(&options),
+        Task::RestartLoss(options) => restart_loss::run(&options),
         Task::Generate(options) => throughput::run_generator(&options),
         Task::BareLoop(options) => throughput::run_bare_loop(&options),
     };

@@ -1,0 +1,160 @@
+//! `cargo xtask restart-loss`: what hosts on the ports of the service lose while its process changes, under a real
+//! systemd: frames at a steady rate from a `tap` and from a `raw` port, a TCP connection beside them, and what leaks.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use testbed::service::{CONFIG, Service};
+use testbed::{Stream, Streamed, tcp_transfer};
+
+/// Frames a second of a restart, and of a SIGKILL.
+const RESTART_RATE: u32 = 100_000;
+const KILL_RATE: u32 = 20_000;
+
+/// Before and after the change.
+const AROUND: Duration = Duration::from_millis(300);
+
+/// Bytes of the TCP transfer that each restart falls into.
+const TCP_BYTES: u64 = 1 << 30;
+
+/// Measures what a change of the process loses
+#[derive(Debug, Args)]
+pub(crate) struct RestartLoss {
+    /// Measurements of each kind
+    #[arg(long, default_value_t = 5)]
+    times: u32,
+    /// Restarts in a row after which nothing may be left over
+    #[arg(long, default_value_t = 100)]
+    restarts: u32,
+    /// The switchd to measure [default: a release build of this workspace]
+    #[arg(long)]
+    switchd: Option<std::path::PathBuf>,
+}
+
+/// The way of the frames: from a host on a port of this kind.
+#[derive(Clone, Copy, Debug)]
+enum From {
+    Tap,
+    Raw,
+}
+
+/// Runs all measurements and shows each.
+#[allow(clippy::cast_precision_loss, reason = "a rate for people")]
+pub(crate) fn run(options: &RestartLoss) -> Result<()> {
+    let switchd = match &options.switchd {
+        Some(path) => path.clone(),
+        None => {
+            testbed::command::run("cargo build --quiet --release --package switchd")?;
+            testbed::target::target_directory().join("release/switchd")
+        }
+    };
+    let service = Service::start("loss", &switchd, CONFIG)?;
+    println!("{:<34} {:>9} {:>6} {:>12}", "", "frames/s", "lost", "longest gap");
+    let mut worst = 0;
+    for (name, rate, change) in [
+        ("systemctl restart", RESTART_RATE, restart as fn(&Service) -> Result<()>),
+        ("SIGKILL", KILL_RATE, kill),
+    ] {
+        for from in [From::Tap, From::Raw] {
+            for _ in 0..options.times {
+                let streamed = stream_over(&service, from, rate, change)?;
+                let title = format!("{name}, from a {from:?} port").to_lowercase();
+                println!(
+                    "{title:<34} {:>9.0} {:>6} {:>9.1} ms",
+                    streamed.sent as f64 / streamed.elapsed.as_secs_f64(),
+                    streamed.lost(),
+                    milliseconds(streamed.longest_gap)
+                );
+                worst = worst.max(streamed.lost());
+            }
+        }
+    }
+    tcp(&service)?;
+    leaks(&service, options.restarts)?;
+    ensure!(worst == 0, "up to {worst} frames were lost");
+    Ok(())
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn restart(service: &Service) -> Result<()> {
+    service.systemctl("restart switchd")
+}
+
+fn kill(service: &Service) -> Result<()> {
+    let restarts: u32 = service.property("NRestarts").parse().context("NRestarts")?;
+    service.systemctl("kill --signal=KILL switchd")?;
+    service.wait_for_restarts(restarts + 1)
+}
+
+fn stream_over(
+    service: &Service,
+    from: From,
+    rate: u32,
+    change: fn(&Service) -> Result<()>,
+) -> Result<Streamed> {
+    let (sender, receiver, address) = match from {
+        From::Tap => (&service.host1, &service.host2, "198.18.0.2"),
+        From::Raw => (&service.host2, &service.host1, "198.18.0.1"),
+    };
+    let stream = Stream::start(sender, receiver, address, rate)?;
+    std::thread::sleep(AROUND);
+    change(service)?;
+    std::thread::sleep(AROUND);
+    stream.stop()
+}
+
+/// A transfer with a restart in its middle: whether a retransmission timer ran out, and how fast it was.
+fn tcp(service: &Service) -> Result<()> {
+    let timeouts = || -> Result<u64> {
+        let counters = service.host1.run("cat /proc/net/netstat")?;
+        let mut rows = counters.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
+        let (names, values) = (rows.next().context("TcpExt")?, rows.next().context("TcpExt")?);
+        let found = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == "TCPTimeouts");
+        Ok(found.context("TCPTimeouts")?.1.parse()?)
+    };
+    let before = timeouts()?;
+    let transfer = std::thread::scope(|scope| {
+        let transfer = scope.spawn(|| tcp_transfer(&service.host1, &service.host2, "198.18.0.2", TCP_BYTES));
+        std::thread::sleep(AROUND);
+        restart(service)?;
+        transfer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })?;
+    let ran_out = timeouts()? - before;
+    println!(
+        "tcp over a restart: {:.1} Gb/s, {}, {ran_out} retransmission time-outs",
+        transfer.bytes_per_second() * 8e-9,
+        if transfer.intact { "intact" } else { "DAMAGED" }
+    );
+    ensure!(transfer.intact, "tcp was damaged");
+    Ok(())
+}
+
+/// What a process holds may be larger after a hundred restarts only by chance, not by a hundred times anything.
+fn leaks(service: &Service, restarts: u32) -> Result<()> {
+    let look = || -> Result<BTreeMap<&str, u64>> {
+        let (pid, _) = service.machine.threads("switchd.service")?.first().cloned().context("no process")?;
+        let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        let resident = resident.trim().trim_end_matches(" kB").parse::<u64>()?;
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64;
+        let kept = service.property("NFileDescriptorStore").parse()?;
+        let rules = service.machine.namespace().run("nft list tables")?.lines().count() as u64;
+        Ok([("resident kB", resident), ("descriptors", open), ("in the store", kept), ("nft tables", rules)]
+            .into())
+    };
+    restart(service)?;
+    let before = look()?;
+    for _ in 0..restarts {
+        restart(service)?;
+    }
+    let after = look()?;
+    println!("before {restarts} restarts in a row: {before:?}\nafter:  {after:?}");
+    ensure!(before.iter().filter(|(name, _)| **name != "resident kB").all(|(name, was)| after[name] == *was));
+    service.pings()
+}
