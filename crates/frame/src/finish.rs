@@ -12,7 +12,8 @@ use crate::offload::LONG_HEADER;
 use crate::segment::{Place, write_headers};
 use crate::train::{MAX_DATAGRAMS, Train};
 use crate::view::ADDRESSES;
-use crate::{Capabilities, Frame, GsoType, MAX_FRAME, Offload};
+use crate::vlan::TAG_LEN;
+use crate::{Capabilities, Frame, GsoType, MAX_FRAME, Offload, Tunnel};
 
 /// Where a frame's EtherType stands in the scratch memory: behind an offload header, all zero, and the
 /// two addresses.
@@ -73,8 +74,27 @@ impl Capabilities {
             GsoType::Tcp6 => self.tso6 && ecn,
             GsoType::Udp => self.uso,
         };
-        wanted && Headers::of(frame).is_ok_and(|headers| !headers.is_tunnel())
+        wanted
+            && Headers::of(frame).is_ok_and(|headers| {
+                !headers.is_tunnel() || self.udp_tunnel && headers.udp_tunnel(frame.rest()).is_some()
+            })
     }
+}
+
+/// Where the headers of the UDP tunnel are whose inner segments `frame` is to be cut into, in the frame as
+/// [`Frame::pieces`] has it; `None` if that is not what it is.
+#[must_use]
+pub fn udp_tunnel(frame: &Frame<'_>) -> Option<Tunnel> {
+    if frame.offload().gso == GsoType::None {
+        return None;
+    }
+    let tunnel = Headers::of(frame).ok()?.udp_tunnel(frame.rest())?;
+    let tag = if frame.tag().is_some() { TAG_LEN as u16 } else { 0 };
+    Some(Tunnel {
+        outer_transport: tunnel.outer_transport.checked_add(tag)?,
+        inner_network: tunnel.inner_network.checked_add(tag)?,
+        ..tunnel
+    })
 }
 
 /// The length of the longest segment that `frame` will be cut into, in bytes with the Ethernet header and

@@ -6,7 +6,7 @@
 //! ([`Frame::rest`]).
 
 use crate::view::ADDRESSES;
-use crate::{EtherType, FinishFault, Frame, GsoType, tunnel};
+use crate::{EtherType, FinishFault, Frame, GsoType, Tunnel, tunnel};
 
 /// Headers within one another that change with each segment. An IPv4 tunnel in VXLAN with checksums has
 /// four; more than eight have no use but to keep us busy.
@@ -96,6 +96,22 @@ impl Headers {
         match self.layers[0] {
             Layer::Ipv4(at) | Layer::Ipv6(at) | Layer::Gre(at) | Layer::Udp { at, .. } => at,
         }
+    }
+
+    /// The tunnel, if it is one over UDP with nothing but one IP header in it, of the frame that begins with
+    /// `whole`.
+    pub(crate) fn udp_tunnel(&self, whole: &[u8]) -> Option<Tunnel> {
+        let &[outer, Layer::Udp { at: udp, .. }, Layer::Ipv4(inner) | Layer::Ipv6(inner)] = self.layers()
+        else {
+            return None;
+        };
+        let offset = |at: usize| u16::try_from(ADDRESSES + at).ok();
+        Some(Tunnel {
+            outer_transport: offset(udp)?,
+            inner_network: offset(inner)?,
+            outer_ipv6: matches!(outer, Layer::Ipv6(_)),
+            outer_checksum: whole.get(udp + 6..udp + UDP_HEADER)? != [0, 0],
+        })
     }
 
     /// Whether the transport header is not the outermost one.

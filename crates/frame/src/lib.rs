@@ -26,9 +26,9 @@ pub mod view;
 pub mod vlan;
 
 pub use ethertype::EtherType;
-pub use finish::{FinishError, FinishFault, Finisher, MAX_SEGMENTS, segment_len};
+pub use finish::{FinishError, FinishFault, Finisher, MAX_SEGMENTS, segment_len, udp_tunnel};
 pub use mac::MacAddr;
-pub use offload::{Capabilities, GsoType, Offload, OffloadFault};
+pub use offload::{Capabilities, GsoType, Offload, OffloadFault, Tunnel};
 pub use view::{Frame, FrameFault, Pieces};
 pub use vlan::Tag;
 

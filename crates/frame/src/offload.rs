@@ -12,6 +12,11 @@ use crate::vlan::TAG_LEN;
 const NEEDS_CSUM: u8 = 1;
 /// `VIRTIO_NET_HDR_F_DATA_VALID`.
 const DATA_VALID: u8 = 2;
+/// `VIRTIO_NET_HDR_F_UDP_TUNNEL_CSUM`: the outer UDP header is to get a checksum, too.
+const TUNNEL_CSUM: u8 = 8;
+/// `VIRTIO_NET_HDR_GSO_UDP_TUNNEL_IPV4` and `_IPV6`, bits beside the type.
+const GSO_TUNNEL_IPV4: u8 = 0x20;
+const GSO_TUNNEL_IPV6: u8 = 0x40;
 /// `VIRTIO_NET_HDR_GSO_ECN`, a bit beside the type.
 const GSO_ECN: u8 = 0x80;
 
@@ -19,6 +24,9 @@ const GSO_ECN: u8 = 0x80;
 pub const SHORT_HEADER: usize = 10;
 /// Bytes of the header with `num_buffers`.
 pub const LONG_HEADER: usize = 12;
+/// Bytes of the header that also tells where a UDP tunnel's headers are
+/// (`struct virtio_net_hdr_v1_hash_tunnel`).
+pub const TUNNEL_HEADER: usize = 24;
 
 /// Into what the receiver of a frame is asked to cut it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -82,6 +90,21 @@ pub struct Capabilities {
     pub tso_ecn: bool,
     /// UDP to be cut.
     pub uso: bool,
+    /// What is to be cut inside a UDP tunnel (VXLAN, Geneve), described by a [`Tunnel`].
+    pub udp_tunnel: bool,
+}
+
+/// Where the headers of a UDP tunnel are whose inner segments are to be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// The outer UDP header, in bytes from the destination address.
+    pub outer_transport: u16,
+    /// The inner IP header, in bytes from there.
+    pub inner_network: u16,
+    /// Whether the outer IP is version 6.
+    pub outer_ipv6: bool,
+    /// Whether the outer UDP header has a checksum.
+    pub outer_checksum: bool,
 }
 
 impl Offload {
@@ -134,6 +157,33 @@ impl Offload {
         out[6..8].copy_from_slice(&self.csum_start.to_le_bytes());
         out[8..10].copy_from_slice(&self.csum_offset.to_le_bytes());
         out
+    }
+
+    /// The header in its longest form, for a port that takes UDP tunnels to be cut. `tunnel` and the header
+    /// count from the same byte.
+    #[must_use]
+    pub fn encode_with_tunnel(&self, tunnel: Option<Tunnel>) -> [u8; TUNNEL_HEADER] {
+        let mut out = [0; TUNNEL_HEADER];
+        out[..LONG_HEADER].copy_from_slice(&self.encode());
+        if let Some(tunnel) = tunnel {
+            out[0] |= if tunnel.outer_checksum { TUNNEL_CSUM } else { 0 };
+            out[1] |= if tunnel.outer_ipv6 { GSO_TUNNEL_IPV6 } else { GSO_TUNNEL_IPV4 };
+            out[20..22].copy_from_slice(&tunnel.outer_transport.to_le_bytes());
+            out[22..24].copy_from_slice(&tunnel.inner_network.to_le_bytes());
+        }
+        out
+    }
+
+    /// Decodes the first ten bytes of a header in its longest form. Where the headers of a tunnel are it
+    /// does not say: whoever cuts the frame looks for itself.
+    ///
+    /// # Errors
+    /// As [`Offload::decode`].
+    #[inline]
+    pub fn decode_with_tunnel(bytes: &[u8; SHORT_HEADER]) -> Result<Self, OffloadFault> {
+        let mut bytes = *bytes;
+        bytes[1] &= !(GSO_TUNNEL_IPV4 | GSO_TUNNEL_IPV6);
+        Self::decode(&bytes)
     }
 
     /// The same header for a frame whose outer tag was put in line.

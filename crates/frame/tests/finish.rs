@@ -6,14 +6,14 @@ mod packets;
 
 use frame::{
     Capabilities, EtherType, FinishError, FinishFault, Finisher, Frame, GsoType, MAX_FRAME, MAX_SEGMENTS,
-    Offload, Tag, segment_len,
+    Offload, Tag, Tunnel, segment_len, udp_tunnel,
 };
 use packets::{Outer, Packet, Transport, partial};
 
 const TAKES_ALL: Capabilities =
-    Capabilities { checksum: true, tso4: true, tso6: true, tso_ecn: true, uso: true };
+    Capabilities { checksum: true, tso4: true, tso6: true, tso_ecn: true, uso: true, udp_tunnel: false };
 const TAKES_NOTHING: Capabilities =
-    Capabilities { checksum: false, tso4: false, tso6: false, tso_ecn: false, uso: false };
+    Capabilities { checksum: false, tso4: false, tso6: false, tso_ecn: false, uso: false, udp_tunnel: false };
 
 const IPV4: Outer = Outer::Ipv4 { id: 65_535, options: 0 };
 const IPV6: Outer = Outer::Ipv6 { extensions: vec![] };
@@ -39,6 +39,46 @@ fn fault(bytes: &[u8], offload: Offload) -> Option<FinishFault> {
         Err(FinishError::Malformed(fault)) => Some(fault),
         _ => None,
     }
+}
+
+/// What an egress with the longest offload header is told of a tunnel (`struct virtio_net_hdr_v1_hash_tunnel`).
+#[test]
+fn an_egress_that_cuts_udp_tunnels_is_told_where_the_headers_are() {
+    let can = Capabilities { udp_tunnel: true, ..TAKES_ALL };
+    let (bytes, offload) = packet(&[Outer::Vlan(5), IPV4, VXLAN, IPV6], TCP).whole(&[7; 300], 100, 0);
+    let mut frame = Frame::parse(&bytes, 0, None, offload).unwrap();
+    assert!(can.takes(&frame) && !TAKES_ALL.takes(&frame));
+    // Ethernet, the tag, IPv4; then UDP, VXLAN and Ethernet.
+    let tunnel = Tunnel {
+        outer_transport: 14 + 4 + 20,
+        inner_network: 14 + 4 + 20 + 8 + 8 + 14,
+        outer_ipv6: false,
+        outer_checksum: false,
+    };
+    assert_eq!(udp_tunnel(&frame), Some(tunnel));
+    let header = frame.pieces().offload.encode_with_tunnel(udp_tunnel(&frame));
+    assert_eq!(header[..2], [1, 4 | 0x20], "flags and type");
+    assert_eq!(header[20..], [38, 0, 68, 0]);
+    assert_eq!(Offload::decode_with_tunnel(header.first_chunk().unwrap()), Ok(frame.pieces().offload));
+    frame.set_tag(None);
+    let untagged = Tunnel { outer_transport: 34, inner_network: 64, ..tunnel };
+    assert_eq!(udp_tunnel(&frame), Some(untagged));
+
+    let checked = Outer::Vxlan { port: 4789, checksum: true };
+    let (bytes, offload) = packet(&[IPV6, checked.clone(), IPV4], TCP).whole(&[7; 300], 100, 0);
+    let frame = Frame::parse(&bytes, 0, None, offload).unwrap();
+    let header = offload.encode_with_tunnel(udp_tunnel(&frame));
+    assert_eq!(header[..2], [1 | 8, 1 | 0x40], "flags and type");
+
+    // What such a header can't describe.
+    let gre = Outer::Gre { checksum: false, key: false, sequence: None, ethernet: false };
+    for outers in [&[IPV4, gre, IPV4][..], &[IPV4, VXLAN, IPV4, checked, IPV4], &[IPV4, IPV4]] {
+        let (bytes, offload) = packet(outers, TCP).whole(&[7; 300], 100, 0);
+        let frame = Frame::parse(&bytes, 0, None, offload).unwrap();
+        assert!(udp_tunnel(&frame).is_none() && !can.takes(&frame), "{outers:?}");
+    }
+    let (bytes, offload) = packet(&[IPV4], TCP).whole(&[7; 300], 100, 0);
+    assert_eq!(udp_tunnel(&Frame::parse(&bytes, 0, None, offload).unwrap()), None);
 }
 
 #[test]

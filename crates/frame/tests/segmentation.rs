@@ -10,7 +10,7 @@ use packets::{Outer, Packet, Transport, V4, V6};
 use proptest::prelude::*;
 
 const TAKES_ALL: Capabilities =
-    Capabilities { checksum: true, tso4: true, tso6: true, tso_ecn: true, uso: true };
+    Capabilities { checksum: true, tso4: true, tso6: true, tso_ecn: true, uso: true, udp_tunnel: false };
 
 fn ipv4() -> impl Strategy<Value = Outer> {
     (any::<u16>(), 0usize..=10).prop_map(|(id, options)| Outer::Ipv4 { id, options })

@@ -4,42 +4,54 @@
 //! of 64 KiB segments ends after two. (A 1514-byte copy from a pool larger than the cache costs 15
 //! times more.) Nothing is allocated after [`Batch::new`].
 
-use frame::offload::{LONG_HEADER, SHORT_HEADER};
+use frame::offload::{SHORT_HEADER, TUNNEL_HEADER};
 use frame::{Frame, FrameFault, MAX_FRAME, Offload, Tag};
 
 /// Frames of one turn at most. 64 amortise the poll; more only add latency.
 pub const MAX_BATCH: usize = 64;
 
-/// Room that a receive call must find: the longest frame and its offload header.
-pub const ROOM: usize = LONG_HEADER + MAX_FRAME;
+/// Room that a receive call must find, behind the offload header: the longest frame.
+pub const ROOM: usize = MAX_FRAME;
 
 /// Bytes of the arena for frames: a turn ends when less than [`ROOM`] is left.
 const ARENA: usize = 3 * 65_536;
 
 const CACHE_LINE: usize = 64;
 
-/// An offload header that asks for nothing.
-const NO_OFFLOAD: [u8; LONG_HEADER] = [0; LONG_HEADER];
+/// Bytes before each frame that belong to it: the longest offload header.
+const HEADROOM: usize = TUNNEL_HEADER;
 
-/// How an offload header begins that asks for nothing: its flags and its GSO type.
-const NOTHING_TO_FINISH: [u8; 2] = [0, 0];
+/// What is to be finished of a frame whose header begins so: nothing.
+const NOTHING: [u8; 2] = [0, 0];
+/// The same, and the checksum was found right.
+const CHECKED: [u8; 2] = [2, 0];
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
+    /// Where the offload header starts.
     start: u32,
     end: u32,
     header: u8,
+    /// All of the headroom is zeros, so that the frame stands behind an empty header of every length.
+    blank: bool,
     tag: Option<Tag>,
+}
+
+impl Slot {
+    fn frame(&self) -> usize {
+        self.start as usize + usize::from(self.header)
+    }
 }
 
 /// Received frames, in order of arrival.
 #[derive(Debug)]
 pub struct Batch {
     arena: Box<[u8]>,
-    /// Where the first frame is received to: so that behind an offload header of 12 bytes the frame itself
-    /// begins a cache line, and a short one has all of it.
+    /// Where the first frame goes, its offload header before it. All frames begin a cache line, so that of a
+    /// short one all is in the same.
     origin: usize,
-    used: usize,
+    /// Where the next one goes.
+    next: usize,
     slots: Vec<Slot>,
     truncated: u64,
 }
@@ -55,15 +67,15 @@ impl Batch {
     #[must_use]
     pub fn new() -> Self {
         let arena = vec![0_u8; ARENA + 2 * CACHE_LINE].into_boxed_slice();
-        let origin = arena.as_ptr().align_offset(CACHE_LINE).min(CACHE_LINE) + CACHE_LINE - LONG_HEADER;
-        Self { arena, origin, used: origin, slots: Vec::with_capacity(MAX_BATCH), truncated: 0 }
+        let origin = arena.as_ptr().align_offset(CACHE_LINE).min(CACHE_LINE) + CACHE_LINE;
+        Self { arena, origin, next: origin, slots: Vec::with_capacity(MAX_BATCH), truncated: 0 }
     }
 
     /// Forgets all frames.
     #[inline]
     pub fn clear(&mut self) {
         self.slots.clear();
-        self.used = self.origin;
+        self.next = self.origin;
     }
 
     /// Number of frames.
@@ -79,42 +91,49 @@ impl Batch {
         self.slots.is_empty()
     }
 
-    /// [`ROOM`] bytes to receive the next frame into, offload header first; `None` when the batch is full.
+    /// Where to receive the next frame behind an offload header of `header` bytes (at most
+    /// [`TUNNEL_HEADER`]): room for that and [`ROOM`] bytes more. `None` when the batch is full.
     #[inline]
-    pub fn room(&mut self) -> Option<&mut [u8]> {
+    pub fn room(&mut self, header: usize) -> Option<&mut [u8]> {
         if self.slots.len() == MAX_BATCH {
             return None;
         }
-        self.arena.get_mut(self.used..self.used + ROOM)
+        self.arena.get_mut(self.next - header.min(HEADROOM)..self.next + ROOM)
     }
 
-    /// Keeps what was received into [`Batch::room`]: `len` bytes, of which the first `header` (0, 10 or
-    /// 12) are the offload header in wire form, and a tag that the kernel took out.
+    /// Keeps what was received into [`Batch::room`] for the same `header`: `len` bytes with the offload header
+    /// in wire form, and a tag that the kernel took out.
     #[inline]
     pub fn push(&mut self, len: usize, header: usize, tag: Option<Tag>) {
-        debug_assert!(len <= ROOM && self.slots.len() < MAX_BATCH);
-        let end = self.used + len;
-        self.slots.push(Slot { start: self.used as u32, end: end as u32, header: header as u8, tag });
-        self.used += len.next_multiple_of(CACHE_LINE);
+        debug_assert!(header <= HEADROOM && len <= header + ROOM && self.slots.len() < MAX_BATCH);
+        let (frame, start) = (self.next, self.next - header);
+        let end = start + len;
+        let blank = header == 0 || self.arena[start..].starts_with(&NOTHING);
+        let blank = blank && len >= header;
+        if blank {
+            self.arena[frame - HEADROOM..frame].fill(0);
+        }
+        self.slots.push(Slot { start: start as u32, end: end as u32, header: header as u8, blank, tag });
+        self.next += (len - len.min(header) + HEADROOM).next_multiple_of(CACHE_LINE);
     }
 
-    /// Appends a frame of which nothing is to be finished, as it is to be sent behind a long offload
-    /// header: its tag in line. False if something is to be finished, or the batch is full.
+    /// Appends a frame of which nothing is to be finished, its tag in line. False if something is to be
+    /// finished, or the batch is full.
     pub fn append(&mut self, frame: &Frame<'_>) -> bool {
         let pieces = frame.pieces();
         if !pieces.offload.is_plain() {
             return false;
         }
-        let Some(room) = self.room() else { return false };
+        let Some(room) = self.room(0) else { return false };
         let tag = pieces.tag.unwrap_or_default();
         let tag = if pieces.tag.is_some() { &tag[..] } else { &[] };
         let mut end = 0;
-        for piece in [&NO_OFFLOAD[..], pieces.head, tag, pieces.rest] {
+        for piece in [pieces.head, tag, pieces.rest] {
             let Some(place) = room.get_mut(end..end + piece.len()) else { return false };
             place.copy_from_slice(piece);
             end += piece.len();
         }
-        self.push(end, LONG_HEADER, None);
+        self.push(end, 0, None);
         true
     }
 
@@ -144,13 +163,10 @@ impl Batch {
     #[must_use]
     pub fn as_received(&self, index: usize, header: usize) -> Option<&[u8]> {
         let slot = self.slots.get(index)?;
-        let received = self.arena.get(slot.start as usize..slot.end as usize)?;
-        let plain = slot.header == 0 || received.starts_with(&NOTHING_TO_FINISH);
-        match header {
-            _ if slot.tag.is_some() || !plain => None,
-            0 => received.get(usize::from(slot.header)..),
-            _ => (usize::from(slot.header) == header).then_some(received),
-        }
+        let from = slot.frame().checked_sub(header)?;
+        let bytes = self.arena.get(from..slot.end as usize)?;
+        let as_it_came = usize::from(slot.header) == header && bytes.starts_with(&CHECKED);
+        (slot.tag.is_none() && (slot.blank || as_it_came)).then_some(bytes)
     }
 
     /// The bytes of frame `index` without its offload header, and the tag that is not among them, whatever
@@ -158,7 +174,7 @@ impl Batch {
     #[must_use]
     pub fn bytes(&self, index: usize) -> (&[u8], Option<Tag>) {
         let Some(slot) = self.slots.get(index) else { return (&[], None) };
-        let bytes = self.arena.get(slot.start as usize + usize::from(slot.header)..slot.end as usize);
+        let bytes = self.arena.get(slot.frame()..slot.end as usize);
         (bytes.unwrap_or_default(), slot.tag)
     }
 
@@ -174,10 +190,12 @@ impl Batch {
         let slot = self.slots[index];
         let received = &self.arena[slot.start as usize..slot.end as usize];
         let offload = match received.first_chunk::<SHORT_HEADER>() {
-            _ if slot.header == 0 => Offload::default(),
+            // As of most frames.
+            _ if slot.blank => Offload::default(),
             None => return Err(FrameFault::Runt),
-            // As of most frames: the rest of the header means nothing.
-            Some(header) if header.starts_with(&NOTHING_TO_FINISH) => Offload::default(),
+            Some(header) if usize::from(slot.header) == TUNNEL_HEADER => {
+                Offload::decode_with_tunnel(header).map_err(FrameFault::Offload)?
+            }
             Some(header) => Offload::decode(header).map_err(FrameFault::Offload)?,
         };
         Frame::parse(received, usize::from(slot.header), slot.tag, offload)
@@ -186,13 +204,15 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
+    use frame::offload::LONG_HEADER;
+
     use super::*;
 
     #[test]
     fn frames_come_out_as_they_went_in_and_memory_is_bounded() {
         let mut batch = Batch::new();
         let mut pushed = 0;
-        while let Some(room) = batch.room() {
+        while let Some(room) = batch.room(LONG_HEADER) {
             room[..LONG_HEADER].fill(0);
             room[LONG_HEADER..LONG_HEADER + 60].fill(pushed);
             batch.push(LONG_HEADER + 60, LONG_HEADER, None);
@@ -205,10 +225,68 @@ mod tests {
             assert_eq!(batch.bytes(index), (&[2 * index as u8; 60][..], None));
         }
         batch.clear();
-        while let Some(room) = batch.room() {
+        while let Some(room) = batch.room(LONG_HEADER) {
             let len = room.len();
+            room.fill(0);
             batch.push(len, LONG_HEADER, None);
         }
         assert_eq!(batch.len(), 2);
+    }
+
+    const HEADERS: [usize; 4] = [0, SHORT_HEADER, LONG_HEADER, TUNNEL_HEADER];
+
+    /// Whatever was in the memory before, a frame with nothing to finish stands behind an empty header of
+    /// every length.
+    #[test]
+    fn a_plain_frame_can_go_out_behind_every_header() {
+        let mut batch = Batch::new();
+        for header in HEADERS {
+            batch.clear();
+            while let Some(room) = batch.room(HEADROOM) {
+                room.fill(0xaa);
+                batch.push(200, HEADROOM, None);
+            }
+            batch.clear();
+            for _ in 0..3 {
+                let room = batch.room(header).unwrap();
+                // What a plain header says of lengths means nothing.
+                room[..header].fill(0x55);
+                room[..header.min(2)].fill(0);
+                room[header..header + 60].fill(7);
+                batch.push(header + 60, header, None);
+            }
+            for (index, out) in (0..3).flat_map(|index| HEADERS.map(|out| (index, out))) {
+                let bytes = batch.as_received(index, out).unwrap();
+                assert_eq!(bytes.len(), out + 60);
+                assert!(bytes[..out].iter().all(|byte| *byte == 0) && bytes[out..] == [7; 60]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_finished_or_tagged_is_not_sent_as_it_came() {
+        let mut batch = Batch::new();
+        let tag = Tag::from_bytes([0x81, 0, 0, 5]);
+        for (flags, tag) in [(1, None), (0, tag), (2, None)] {
+            let room = batch.room(LONG_HEADER).unwrap();
+            room[..LONG_HEADER + 60].fill(0);
+            room[0] = flags;
+            batch.push(LONG_HEADER + 60, LONG_HEADER, tag);
+        }
+        for header in HEADERS {
+            assert!(batch.as_received(0, header).is_none() && batch.as_received(1, header).is_none());
+        }
+        // That a checksum was found right is worth telling, where the header has the same form.
+        assert_eq!(batch.as_received(2, LONG_HEADER).map(|bytes| bytes[0]), Some(2));
+        assert!(batch.as_received(2, TUNNEL_HEADER).is_none());
+    }
+
+    #[test]
+    fn less_than_a_header_is_no_frame() {
+        let mut batch = Batch::new();
+        batch.room(LONG_HEADER).unwrap().fill(0);
+        batch.push(5, LONG_HEADER, None);
+        assert_eq!((batch.frame(0).err(), batch.wire_len(0)), (Some(FrameFault::Runt), 0));
+        assert!(HEADERS.iter().all(|header| batch.as_received(0, *header).is_none()));
     }
 }

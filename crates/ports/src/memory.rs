@@ -119,7 +119,8 @@ impl RxQueue for MemoryRx {
     fn receive(&mut self, batch: &mut Batch, budget: usize) -> Drained {
         let mut state = self.0.state();
         for _ in 0..budget {
-            let Some(room) = batch.room() else { return Drained::More };
+            let header = state.arriving.front().map_or(0, |arrival| arrival.header);
+            let Some(room) = batch.room(header) else { return Drained::More };
             let Some(arrival) = state.arriving.pop_front() else {
                 // Fails if nobody woke us: it is zero already.
                 let _ = rustix::io::read(&*self.0.ready, &mut [0_u8; 8]);

@@ -204,7 +204,7 @@ fn bind(fd: &OwnedFd, device: &Device) -> io::Result<()> {
 
 fn capabilities(offload: bool) -> Capabilities {
     let uso = offload && kernel_has_udp_segmentation();
-    Capabilities { checksum: offload, tso4: offload, tso6: offload, tso_ecn: offload, uso }
+    Capabilities { checksum: offload, tso4: offload, tso6: offload, tso_ecn: offload, uso, udp_tunnel: false }
 }
 
 /// Whether this is Linux 6.2 or later, whose offload header knows `VIRTIO_NET_HDR_GSO_UDP_L4`.
@@ -267,7 +267,7 @@ impl RxQueue for RawRx {
 
     fn receive(&mut self, batch: &mut Batch, budget: usize) -> Drained {
         for _ in 0..budget {
-            let Some(room) = batch.room() else { return Drained::More };
+            let Some(room) = batch.room(self.header) else { return Drained::More };
             let space = room.len();
             match packet::receive(self.fd.as_fd(), room) {
                 Ok(received) if received.len <= space => {

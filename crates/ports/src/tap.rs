@@ -10,8 +10,8 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
-use frame::offload::LONG_HEADER;
-use frame::{Capabilities, Frame};
+use frame::offload::{LONG_HEADER, TUNNEL_HEADER};
+use frame::{Capabilities, Frame, udp_tunnel};
 use rustix::io::Errno;
 
 use crate::queue::run;
@@ -22,6 +22,9 @@ use crate::{Batch, Drained, Run, RxQueue, SendError, TxQueue};
 const OFFLOADS: u32 = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
 /// `TUN_F_USO4 | TUN_F_USO6`, known to Linux 6.2 and later.
 const USO: u32 = libc::TUN_F_USO4 | libc::TUN_F_USO6;
+
+/// `TUN_F_UDP_TUNNEL_GSO | TUN_F_UDP_TUNNEL_GSO_CSUM`, known to Linux 6.17 and later.
+const UDP_TUNNEL: u32 = 0x080 | 0x100;
 
 /// How to open a TAP.
 #[derive(Clone, Debug)]
@@ -87,6 +90,29 @@ pub enum TapError {
     },
 }
 
+/// In what form frames cross the descriptor.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    /// Bytes of offload header before each.
+    header: usize,
+    capabilities: Capabilities,
+}
+
+impl Form {
+    /// No header, and everything finished.
+    const PLAIN: Self = Self {
+        header: 0,
+        capabilities: Capabilities {
+            checksum: false,
+            tso4: false,
+            tso6: false,
+            tso_ecn: false,
+            uso: false,
+            udp_tunnel: false,
+        },
+    };
+}
+
 /// Both halves of an open TAP.
 #[derive(Debug)]
 pub struct TapPort {
@@ -145,8 +171,9 @@ impl AsFd for TapHandle {
 /// # Errors
 /// A [`TapError`] that names the device and the way out.
 pub fn open(options: &TapOptions) -> Result<TapPort, TapError> {
-    let (fd, capabilities) = if options.offload { open_with_header(options)? } else { open_plain(options)? };
-    assemble(fd, capabilities, options)
+    let (fd, form) =
+        if options.offload { open_with_header(options)? } else { (open_plain(options)?, Form::PLAIN) };
+    assemble(fd, form, options)
 }
 
 /// Goes on with a descriptor that an earlier process opened as [`open`] does, wherever its interface is by now.
@@ -160,11 +187,11 @@ pub fn adopt(fd: OwnedFd, options: &TapOptions) -> Result<TapPort, TapError> {
         let source = io::Error::from_raw_os_error(libc::EINVAL);
         return Err(io_error("using the descriptor from before, which has other offloads")(source));
     }
-    let capabilities = if options.offload { turn_on(&fd, options)? } else { Capabilities::default() };
-    assemble(fd, capabilities, options)
+    let form = if options.offload { turn_on(&fd, options)? } else { Form::PLAIN };
+    assemble(fd, form, options)
 }
 
-fn assemble(fd: OwnedFd, capabilities: Capabilities, options: &TapOptions) -> Result<TapPort, TapError> {
+fn assemble(fd: OwnedFd, form: Form, options: &TapOptions) -> Result<TapPort, TapError> {
     let io_error = |what| move |source| TapError::Io { device: options.device.clone(), what, source };
     if let Some(uid) = options.owner {
         tun::set_owner(fd.as_fd(), uid).map_err(io_error("setting its owner"))?;
@@ -172,7 +199,7 @@ fn assemble(fd: OwnedFd, capabilities: Capabilities, options: &TapOptions) -> Re
     if options.persist {
         tun::set_persist(fd.as_fd(), true).map_err(io_error("making it persistent"))?;
     }
-    let header = if options.offload { LONG_HEADER } else { 0 };
+    let Form { header, capabilities } = form;
     let fd = Arc::new(fd);
     Ok(TapPort {
         rx: TapRx { fd: Arc::clone(&fd), header },
@@ -181,7 +208,7 @@ fn assemble(fd: OwnedFd, capabilities: Capabilities, options: &TapOptions) -> Re
     })
 }
 
-fn open_with_header(options: &TapOptions) -> Result<(OwnedFd, Capabilities), TapError> {
+fn open_with_header(options: &TapOptions) -> Result<(OwnedFd, Form), TapError> {
     let fd = tun::open_clone_device().map_err(|source| TapError::NoDriver { source })?;
     let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
     match tun::set_iff(fd.as_fd(), &options.device, flags) {
@@ -192,22 +219,30 @@ fn open_with_header(options: &TapOptions) -> Result<(OwnedFd, Capabilities), Tap
         other => other,
     }
     .map_err(|source| attach_error(&options.device, source))?;
-    let capabilities = turn_on(&fd, options)?;
-    Ok((fd, capabilities))
+    let form = turn_on(&fd, options)?;
+    Ok((fd, form))
 }
 
-/// Asks for offload headers of our length and all offloads that we know.
-fn turn_on(fd: &OwnedFd, options: &TapOptions) -> Result<Capabilities, TapError> {
+/// Asks for all offloads that we know, and for headers long enough to describe what this kernel has of them.
+fn turn_on(fd: &OwnedFd, options: &TapOptions) -> Result<Form, TapError> {
     let io_error = |what| move |source| TapError::Io { device: options.device.clone(), what, source };
+    let capabilities =
+        Capabilities { checksum: true, tso4: true, tso6: true, tso_ecn: true, ..Capabilities::default() };
+    // The kernel takes no UDP tunnel bits while the header is too short to describe one.
+    tun::set_header_size(fd.as_fd(), TUNNEL_HEADER).map_err(io_error("setting the offload header's size"))?;
+    if tun::set_offload(fd.as_fd(), OFFLOADS | USO | UDP_TUNNEL).is_ok() {
+        let capabilities = Capabilities { uso: true, udp_tunnel: true, ..capabilities };
+        return Ok(Form { header: TUNNEL_HEADER, capabilities });
+    }
     tun::set_header_size(fd.as_fd(), LONG_HEADER).map_err(io_error("setting the offload header's size"))?;
     let uso = tun::set_offload(fd.as_fd(), OFFLOADS | USO).is_ok();
     if !uso {
         tun::set_offload(fd.as_fd(), OFFLOADS).map_err(io_error("turning offloads on"))?;
     }
-    Ok(Capabilities { checksum: true, tso4: true, tso6: true, tso_ecn: true, uso })
+    Ok(Form { header: LONG_HEADER, capabilities: Capabilities { uso, ..capabilities } })
 }
 
-fn open_plain(options: &TapOptions) -> Result<(OwnedFd, Capabilities), TapError> {
+fn open_plain(options: &TapOptions) -> Result<OwnedFd, TapError> {
     let io_error = |what| move |source| TapError::Io { device: options.device.clone(), what, source };
     let fd = match tun_tap::Iface::without_packet_info(&options.device, tun_tap::Mode::Tap) {
         Ok(iface) => {
@@ -227,7 +262,7 @@ fn open_plain(options: &TapOptions) -> Result<(OwnedFd, Capabilities), TapError>
     // Offloads outlive the descriptor that turned them on: without this a process that left them on
     // would make us read 64 KiB frames that nothing describes.
     tun::set_offload(fd.as_fd(), 0).map_err(io_error("turning offloads off"))?;
-    Ok((fd, Capabilities::default()))
+    Ok(fd)
 }
 
 fn attach_error(device: &str, source: io::Error) -> TapError {
@@ -256,7 +291,7 @@ impl RxQueue for TapRx {
     #[inline]
     fn receive(&mut self, batch: &mut Batch, budget: usize) -> Drained {
         for _ in 0..budget {
-            let Some(room) = batch.room() else { return Drained::More };
+            let Some(room) = batch.room(self.header) else { return Drained::More };
             match rustix::io::read(&*self.fd, room) {
                 Ok(len) => batch.push(len, self.header, None),
                 Err(Errno::AGAIN) => return Drained::Empty,
@@ -298,7 +333,8 @@ impl TxQueue for TapTx {
 
 fn gather(fd: BorrowedFd<'_>, header: usize, frame: &Frame<'_>) -> Result<usize, Errno> {
     let pieces = frame.pieces();
-    let offload = pieces.offload.encode();
+    let tunnel = (header == TUNNEL_HEADER).then(|| udp_tunnel(frame)).flatten();
+    let offload = pieces.offload.encode_with_tunnel(tunnel);
     let tag = pieces.tag.as_ref().map_or(&[][..], |tag| &tag[..]);
     let slices = [&offload[..header], pieces.head, tag, pieces.rest].map(IoSlice::new);
     rustix::io::writev(fd, &slices)

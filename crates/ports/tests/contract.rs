@@ -58,7 +58,7 @@ fn a_run_ends_where_a_frame_must_be_looked_at(port: &mut Subject<'_>) {
     for (at, bytes) in all.iter().enumerate() {
         if at == 2 {
             // The kernel took a tag out of this one, so it is not to be sent as it stands.
-            batch.room().unwrap()[..bytes.len()].copy_from_slice(bytes);
+            batch.room(0).unwrap()[..bytes.len()].copy_from_slice(bytes);
             batch.push(bytes.len(), 0, Tag::from_bytes([0x81, 0x00, 0, 7]));
             continue;
         }
