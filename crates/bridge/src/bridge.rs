@@ -5,7 +5,7 @@ use frame::MacAddr;
 
 use crate::counters::PortCounters;
 use crate::fdb::{EntryKind, Fdb, FdbCounters, FdbEntry, Key, Way};
-use crate::moment::Moment;
+use crate::moment::{Moment, Span};
 use crate::port::{LocalKind, PortId, Ports, max_len};
 use crate::reason::{DropReason, Side};
 use crate::settings::{BridgeSettings, PortSettings, SettingsRefused};
@@ -19,6 +19,8 @@ pub struct Bridge {
     pub(crate) settings: BridgeSettings,
     pub(crate) ports: Ports,
     pub(crate) fdb: Fdb,
+    /// While the topology changes: how long a silent station is remembered at most.
+    pub(crate) topology_change: Option<Span>,
 }
 
 /// What a port that does not exist has counted.
@@ -28,9 +30,10 @@ impl Bridge {
     /// A bridge without ports, with all the memory that its FDB will use.
     #[must_use]
     pub fn new(settings: BridgeSettings) -> Self {
-        let mut fdb = Fdb::new(settings.fdb_max, settings.ageing_time, settings.move_damping);
-        fdb.set_limits(settings.ageing_time, settings.move_damping, settings.fdb_max_learned, Moment(0));
-        Self { settings, ports: Ports::default(), fdb }
+        let fdb = Fdb::new(settings.fdb_max, settings.ageing_time, settings.move_damping);
+        let mut bridge = Self { settings, ports: Ports::default(), fdb, topology_change: None };
+        bridge.limit_fdb(Moment(0));
+        bridge
     }
 
     /// The settings of the whole switch.
@@ -50,9 +53,22 @@ impl Bridge {
             return Err(SettingsRefused::FdbMax);
         }
         self.settings = settings;
-        let BridgeSettings { ageing_time, move_damping, fdb_max_learned, .. } = settings;
-        self.fdb.set_limits(ageing_time, move_damping, fdb_max_learned, now);
+        self.limit_fdb(now);
         Ok(())
+    }
+
+    /// What a spanning tree says of the network: while its topology changes, stations may be elsewhere, and
+    /// entries that are older than this (the forward delay) are not used (IEEE 802.1D 7.9.2). `None`: it does
+    /// not change. Unlike Linux, which uses them until its next clean-up.
+    pub fn set_topology_change(&mut self, longest: Option<Span>, now: Moment) {
+        self.topology_change = longest;
+        self.limit_fdb(now);
+    }
+
+    fn limit_fdb(&mut self, now: Moment) {
+        let BridgeSettings { ageing_time, move_damping, fdb_max_learned, .. } = self.settings;
+        let ageing = self.topology_change.map_or(ageing_time, |longest| longest.min(ageing_time));
+        self.fdb.set_limits(ageing, move_damping, fdb_max_learned, now);
     }
 
     /// Adds a port, its link down and without a check of the MTU.

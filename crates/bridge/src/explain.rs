@@ -97,7 +97,12 @@ impl Bridge {
             [destination, source].map(|address| Key::new(FID, address))
         });
         let fdb = self.fdb.excerpt(keys.as_ref().map_or(&[], |keys| keys));
-        Self { settings: self.settings, ports: self.ports.clone(), fdb }
+        Self {
+            settings: self.settings,
+            ports: self.ports.clone(),
+            fdb,
+            topology_change: self.topology_change,
+        }
     }
 
     fn walk(

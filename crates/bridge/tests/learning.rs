@@ -383,3 +383,22 @@ fn the_parts_of_an_fdb_are_the_whole() {
     assert_eq!(bridge.fdb_part(usize::MAX, usize::MAX), (Vec::new(), None));
     assert_eq!((bridge.entry(station(7)).unwrap().port, bridge.entry(station(9_999))), (Some(a), None));
 }
+
+#[test]
+fn after_a_topology_change_a_stale_entry_is_not_used() {
+    let mut bridge = Bridge::new(BridgeSettings::default());
+    let [a, b, c] = [port(&mut bridge), port(&mut bridge), port(&mut bridge)];
+    send(&mut bridge, a, BROADCAST, station(1), Moment(0));
+    send(&mut bridge, a, BROADCAST, station(2), Moment(6_000));
+    bridge.set_topology_change(Some(Span::from_secs(2)), Moment(7_000));
+    // Station 1 was silent for too long; station 2 becomes stale without any tick.
+    assert_eq!(send(&mut bridge, b, station(1), station(3), Moment(7_000)), [a.0, c.0]);
+    assert_eq!(send(&mut bridge, b, station(2), station(3), Moment(7_500)), [a.0]);
+    assert_eq!(send(&mut bridge, b, station(2), station(3), Moment(8_000)), [a.0, c.0]);
+    // A change of other settings does not end it; its own end does.
+    let settings = BridgeSettings { no_linklocal_learn: true, ..*bridge.settings() };
+    bridge.set_settings(settings, Moment(8_000)).unwrap();
+    assert_eq!(send(&mut bridge, b, station(3), station(4), Moment(10_500)), [a.0, c.0]);
+    bridge.set_topology_change(None, Moment(10_500));
+    assert_eq!(send(&mut bridge, a, station(4), station(2), Moment(100_000)), [b.0]);
+}

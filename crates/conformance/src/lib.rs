@@ -13,19 +13,26 @@
 #![forbid(unsafe_code)]
 
 pub mod core;
-pub mod daemon;
 pub mod differences;
 pub mod generator;
-pub mod kernel;
 pub mod model;
-mod netlink;
 pub mod random;
 pub mod run;
 pub mod script;
 pub mod shrink;
-mod socket;
 pub mod step;
 pub mod subject;
-pub mod suite;
-mod wires;
 pub mod wrong;
+
+#[cfg(feature = "linux")]
+pub mod daemon;
+#[cfg(feature = "linux")]
+pub mod kernel;
+#[cfg(feature = "linux")]
+mod netlink;
+#[cfg(feature = "linux")]
+mod socket;
+#[cfg(feature = "linux")]
+pub mod suite;
+#[cfg(feature = "linux")]
+mod wires;
