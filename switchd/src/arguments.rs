@@ -40,6 +40,11 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "config")]
     pub(crate) keep_ports: bool,
 
+    /// Take the ports over from the process of this bridge that runs: it forwards until this one is ready, and goes
+    /// on if this one fails
+    #[arg(long, requires = "keep_ports")]
+    pub(crate) takeover: bool,
+
     /// How log lines look [default: the journal's own form where systemd leads stderr there, else human]
     #[arg(long, value_enum)]
     pub(crate) log_format: Option<LogFormat>,

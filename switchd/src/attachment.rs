@@ -1,6 +1,9 @@
 //! One port as control sees it: which device it has, or what it waits for. Decides what a link event
 //! means for it; changes nothing itself.
 
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
 use bridge::{PortId, PortSettings};
 use config::{PortConfig, PortKind};
 use frame::MacAddr;
@@ -41,6 +44,8 @@ pub(crate) struct Held {
     pub(crate) exclusive: bool,
     /// Of a `tap` port: its descriptor.
     pub(crate) tap: Option<TapHandle>,
+    /// Of a `raw` port: its socket, to be handed over.
+    pub(crate) socket: Option<Arc<OwnedFd>>,
     /// The interface end of a TAP was moved into another namespace.
     pub(crate) moved: bool,
 }
@@ -149,6 +154,7 @@ mod tests {
             up: true,
             exclusive: true,
             tap: None,
+            socket: None,
             moved: false,
         }
     }

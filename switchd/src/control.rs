@@ -2,6 +2,7 @@
 //! and into log lines. It owns what was changed on interfaces and puts it back at the end.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,20 +11,22 @@ use bridge::{LocalKind, PortId};
 use config::{Config, PortKind};
 use control::Server;
 use crossbeam_channel::Receiver;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use ports::device;
 use ports::links::{LinkEvent, LinkWatcher};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{info, warn};
 
 use crate::attachment::{Attachment, Held, Reaction};
 use crate::command::{Command, Event};
+use crate::forwarding::Forwarding;
+use crate::handover::{Giving, Recipient};
 use crate::open::{Opened, Opener};
 use crate::run_dir::RunDir;
 use crate::state::Memory;
 use crate::to_worker::ToWorker;
-use crate::{steering, summary, systemd};
+use crate::{steering, successor, summary, systemd};
 
 const SIGNALS: Token = Token(0);
 const LINKS: Token = Token(1);
@@ -48,12 +51,18 @@ impl Listener {
     /// If the kernel refuses epoll, signals or rtnetlink.
     pub(crate) fn new() -> anyhow::Result<(Self, Arc<Waker>)> {
         let poll = Poll::new().context("can't poll")?;
-        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1]).context("can't catch signals")?;
+        let mut signals =
+            Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2]).context("can't catch signals")?;
         let mut links = LinkWatcher::new().context("can't watch links through rtnetlink")?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         poll.registry().register(&mut links, LINKS, Interest::READABLE)?;
         let waker = Waker::new(poll.registry(), WORKER)?;
         Ok((Self { poll, signals, links }, Arc::new(waker)))
+    }
+
+    /// Where to register what else is listened to.
+    pub(crate) fn registry(&self) -> &Registry {
+        self.poll.registry()
     }
 
     /// Opens the control socket in the run directory.
@@ -85,6 +94,14 @@ pub(crate) struct Control {
     pub(crate) memory: Memory,
     /// At the end the ports are left to the next process, and nothing is put back.
     pub(crate) leaves: bool,
+    pub(crate) forwarding: Forwarding,
+    /// Where a new process may ask for the ports, and the one that has done so.
+    pub(crate) giving: Option<Giving>,
+    pub(crate) recipient: Option<Recipient>,
+    /// The ports are another process's now.
+    pub(crate) given: bool,
+    /// The lock on the run directory, to be handed over.
+    pub(crate) lock: OwnedFd,
     /// How many devices its ports have had.
     pub(crate) devices: u32,
 }
@@ -114,6 +131,11 @@ impl Control {
                     SIGNALS => self.hear_signals(),
                     LINKS => self.hear_links()?,
                     WORKER => self.hear_worker()?,
+                    successor::ASKED => {
+                        self.hear_asking();
+                        true
+                    }
+                    successor::TOLD => self.hear_told()?,
                     _ => self.server.as_mut().is_none_or(|server| server.note(event)),
                 };
                 if !go_on {
@@ -152,6 +174,7 @@ impl Control {
         for signal in pending {
             match signal {
                 SIGUSR1 => self.summarise(),
+                SIGUSR2 => self.upgrade(),
                 SIGHUP => drop(self.reload()),
                 SIGTERM => return false,
                 _ => {

@@ -1,7 +1,5 @@
 //! The order in which the daemon starts and ends.
 
-use std::thread;
-
 use anyhow::{Context, bail};
 use crossbeam_channel::bounded;
 use tracing::{error, info};
@@ -9,9 +7,9 @@ use tracing::{error, info};
 use crate::assembly::assemble;
 use crate::attachment::Attachment;
 use crate::clock::Clock;
-use crate::command::{Command, Event};
 use crate::configuration;
 use crate::control::{Control, Listener, Shown};
+use crate::forwarding::Forwarding;
 use crate::heirlooms::Heirlooms;
 use crate::open::{Opened, Opener};
 use crate::run_dir::RunDir;
@@ -34,14 +32,21 @@ const COMMANDS_OF_A_PORT: usize = 4;
 /// If a port of the configuration is refused, and nothing is left behind then; or if the kernel takes
 /// away what the daemon lives on.
 pub(crate) fn run(start: Start) -> anyhow::Result<()> {
-    let Start { arguments, config, store, memory, heritage } = start;
-    let run_dir = RunDir::take(&config.bridge.name)?;
+    let Start { arguments, config, store, mut memory, heritage, taking } = start;
     let (listener, wake_control) = Listener::new()?;
     let (mut bridge, mut attachments) = assemble(&config)?;
-    let Heritage { in_use: resumes, descriptors, state, config: before } = heritage;
+    let Heritage { in_use: resumes, mut descriptors, mut state, config: before } = heritage;
+    let run_dir = match descriptors.lock() {
+        Some(lock) => RunDir::adopt(&config.bridge.name, lock),
+        None => RunDir::take(&config.bridge.name)?,
+    };
     let heirlooms = Heirlooms::new(descriptors, before.as_ref(), state.as_ref());
     let mut opener = Opener::new(&run_dir, store, heirlooms);
     let opened = open_all(&mut opener, &mut attachments, resumes)?;
+    if let Some(taking) = &taking {
+        taking.prepared().context("the process that has the ports does not hand them over")?;
+        state = memory.read_again();
+    }
     if let Some(state) = state {
         let mut heirs = Heirs { bridge: &mut bridge, attachments: &mut attachments, opened: &opened };
         state.hand_over(&mut heirs, before.as_ref(), &config, Clock.now());
@@ -72,45 +77,56 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         devices: 0,
         memory,
         leaves: store.used,
+        forwarding: Forwarding::new(events, wake_control),
+        giving: None,
+        recipient: None,
+        given: false,
+        lock: run_dir.lock()?,
     };
     // The first frame finds all ports there.
     attach_all(&mut control, opened);
-    let thread = thread::Builder::new()
-        .name("forward".to_owned())
-        .spawn(move || {
-            let result = worker.run(Clock);
-            if events.try_send(Event::Ended).is_ok() {
-                let _ = wake_control.wake();
-            }
-            result
-        })
-        .context("can't start the forwarding thread")?;
+    control.forwarding.start(worker)?;
+    if let Some(taking) = taking {
+        // One that has ended without a word is not missed either.
+        let _ = taking.forwarding();
+        control.opener.keep_again(&control.attachments);
+        run_dir.sign()?;
+    }
     // The answer comes after all of that was carried out.
     control.look();
     // Whoever can connect gets answers: not before there is somebody to give them.
     control.server = Some(control.listener.serve(&run_dir)?);
+    if control.leaves {
+        control
+            .await_successor(&run_dir)
+            .context("can't make the place where a new process asks for the ports")?;
+    }
     info!(bridge = config.bridge.name, ports = config.ports.len(), "forwarding");
     systemd::ready();
 
     let ended = control.run();
+    if control.given {
+        return ended;
+    }
     systemd::stopping();
-    control.worker.send(Command::Stop);
-    let forwarded = thread.join();
+    let forwarded = control.forwarding.stop(&control.worker);
     match &forwarded {
         // Nobody forwards any more: this is exact.
-        Ok(Ok(report)) if control.leaves => {
+        Ok((_, report)) if control.leaves => {
             control.memory.save(&control.attachments, &control.config, report);
         }
         // It is to be started again.
-        _ if control.leaves => {}
-        _ => control.put_back(),
+        Err(_) if control.leaves => {}
+        _ => {
+            // The worker's halves are to be closed before.
+            let ended = forwarded.map(drop).and(ended);
+            control.put_back();
+            info!(bridge = config.bridge.name, "stopped");
+            return ended;
+        }
     }
     info!(bridge = config.bridge.name, "stopped");
-    match forwarded {
-        Ok(result) => result.map(drop).context("forwarding failed")?,
-        Err(_) => bail!("the forwarding thread panicked"),
-    }
-    ended
+    forwarded.map(drop).and(ended)
 }
 
 /// Opens every device that is there. If one is refused all are let go again, and every reason is told; but where

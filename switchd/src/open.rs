@@ -1,7 +1,8 @@
 //! From a port of the configuration to an open device: the one place that knows every kind of port.
 
 use std::mem::discriminant;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use config::{Config, Owner, PortConfig, PortKind, RawConfig, TapConfig};
@@ -17,7 +18,7 @@ use ports::tap_state::TapState;
 use ports::{RxQueue, TxQueue};
 use tracing::{info, warn};
 
-use crate::attachment::Held;
+use crate::attachment::{Attachment, Held};
 use crate::heirlooms::Heirlooms;
 use crate::run_dir::RunDir;
 use crate::store::Store;
@@ -170,6 +171,25 @@ impl Opener {
         }
     }
 
+    /// The socket that keeps the host off interfaces.
+    pub(crate) fn exclusive(&self) -> Option<BorrowedFd<'_>> {
+        self.exclusive.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Puts into the store what this process had opened before the service manager listened to it.
+    pub(crate) fn keep_again(&self, attachments: &[Attachment]) {
+        for port in attachments {
+            let Some(held) = &port.held else { continue };
+            let tap = held.tap.as_ref().map(AsFd::as_fd);
+            if let Some(fd) = tap.or_else(|| held.socket.as_ref().map(AsFd::as_fd)) {
+                self.store.keep_port(&port.config.name, fd);
+            }
+        }
+        if let Some(socket) = self.exclusive() {
+            self.store.keep_exclusive(socket);
+        }
+    }
+
     /// Lets go of what an earlier process had and `config` does not want any more.
     pub(crate) fn let_go_of_the_rest(&mut self, config: &Config) {
         for (name, fd, before) in self.heirlooms.rest() {
@@ -230,6 +250,7 @@ impl Opener {
             up: device.up && device.running,
             exclusive,
             tap: None,
+            socket: Some(Arc::new(raw.rx.as_fd().try_clone_to_owned()?)),
             moved: false,
         };
         Ok(Some(Opened { rx: Box::new(raw.rx), tx: Box::new(raw.tx), held, resumed }))
@@ -346,6 +367,7 @@ fn opened_tap(tap: TapPort, device: Option<Device>, resumed: bool) -> Opened {
         up: true,
         exclusive: false,
         tap: Some(tap.handle),
+        socket: None,
         moved: device.is_none(),
     };
     if let Some(device) = device {

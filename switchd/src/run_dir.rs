@@ -3,16 +3,20 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 
+/// Name of the socket at which a new process asks for the ports.
+const HANDOVER: &str = "handover";
+
 /// Held as long as the process lives; the kernel gives the lock back even after SIGKILL.
 #[derive(Debug)]
 pub(crate) struct RunDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl RunDir {
@@ -22,8 +26,7 @@ impl RunDir {
     /// # Errors
     /// If it can't be made or another process holds it.
     pub(crate) fn take(name: &str) -> anyhow::Result<Self> {
-        let path = std::env::var_os("RUNTIME_DIRECTORY")
-            .map_or_else(|| PathBuf::from("/run/switchd").join(name), PathBuf::from);
+        let path = path_of(name);
         fs::create_dir_all(&path).with_context(|| {
             format!(
                 "can't create {}: run as root, or set RUNTIME_DIRECTORY to a directory of yours",
@@ -46,10 +49,38 @@ impl RunDir {
                 pid.trim()
             );
         }
-        lock.set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| writeln!(lock, "{}", std::process::id()))?;
-        Ok(Self { path, _lock: lock })
+        let taken = Self { path, lock };
+        taken.sign()?;
+        Ok(taken)
+    }
+
+    /// The directory of bridge `name`, whose lock another process has handed over.
+    pub(crate) fn adopt(name: &str, lock: OwnedFd) -> Self {
+        Self { path: path_of(name), lock: lock.into() }
+    }
+
+    /// Writes into the lock who holds it.
+    ///
+    /// # Errors
+    /// As `write(2)`.
+    pub(crate) fn sign(&self) -> std::io::Result<()> {
+        let mut lock = &self.lock;
+        lock.set_len(0)?;
+        lock.rewind()?;
+        writeln!(lock, "{}", std::process::id())
+    }
+
+    /// The lock, to be handed over.
+    ///
+    /// # Errors
+    /// As `dup(2)`.
+    pub(crate) fn lock(&self) -> std::io::Result<OwnedFd> {
+        self.lock.as_fd().try_clone_to_owned()
+    }
+
+    /// Where a new process asks for the ports.
+    pub(crate) fn handover_socket(&self) -> PathBuf {
+        self.path.join(HANDOVER)
     }
 
     /// The socket of the control interface.
@@ -61,4 +92,14 @@ impl RunDir {
     pub(crate) fn restore_file(&self) -> PathBuf {
         self.path.join("restore.json")
     }
+}
+
+/// Where a new process of bridge `name` asks the running one for its ports.
+pub(crate) fn handover_socket(name: &str) -> PathBuf {
+    path_of(name).join(HANDOVER)
+}
+
+fn path_of(name: &str) -> PathBuf {
+    std::env::var_os("RUNTIME_DIRECTORY")
+        .map_or_else(|| PathBuf::from("/run/switchd").join(name), PathBuf::from)
 }

@@ -6,7 +6,9 @@ use tracing::error;
 
 use crate::arguments::Arguments;
 use crate::configuration::{self, Loaded};
+use crate::handover::Taking;
 use crate::logging;
+use crate::run_dir;
 use crate::state::{Memory, State};
 use crate::store::{Inherited, Store};
 
@@ -17,6 +19,8 @@ pub(crate) struct Start {
     pub(crate) store: Store,
     pub(crate) memory: Memory,
     pub(crate) heritage: Heritage,
+    /// The process that has the ports forwards on until this one is ready.
+    pub(crate) taking: Option<Taking>,
 }
 
 /// What an earlier process left; nothing if there was none.
@@ -43,20 +47,30 @@ pub(crate) fn prepare(arguments: Arguments) -> anyhow::Result<Option<Start>> {
         return Ok(None);
     }
     let store = Store { used: arguments.keep_ports };
-    let mut descriptors = if store.used { Inherited::take()? } else { Inherited::default() };
     logging::start(arguments.log_format, arguments.log.as_deref())?;
+    let (mut descriptors, mut taking) = (Inherited::default(), None);
+    if arguments.takeover {
+        // One that fails by this is not missed: the other one forwards.
+        let name = &loaded.as_ref().map_or(String::new(), |loaded| loaded.config.bridge.name.clone());
+        let path = run_dir::handover_socket(name);
+        let (begun, named) =
+            Taking::begin(&path).with_context(|| format!("can't take over at {}", path.display()))?;
+        (descriptors, taking) = (Inherited::given(named), Some(begun));
+    } else if store.used {
+        descriptors = Inherited::take()?;
+    }
     let (mut memory, state) = Memory::open(&mut descriptors, store).context("can't keep what is known")?;
     let text_before = state.as_ref().map(State::configuration).unwrap_or_default().to_owned();
     let before = config::parse("the configuration of the last run", &text_before).ok();
     let Loaded { config, text } = match (loaded, &before) {
         (Ok(loaded), _) => loaded,
-        (Err(error), Some(before)) => {
+        (Err(error), Some(before)) if taking.is_none() => {
             error!("{error:#}; the configuration of the last run goes on. Correct the file and restart");
             Loaded { config: before.clone(), text: text_before }
         }
-        (Err(error), None) => return Err(error).context("nothing was started"),
+        (Err(error), _) => return Err(error).context("nothing was started"),
     };
     memory.set_configuration(text);
     let heritage = Heritage { in_use: !descriptors.ports().is_empty(), descriptors, state, config: before };
-    Ok(Some(Start { arguments, config, store, memory, heritage }))
+    Ok(Some(Start { arguments, config, store, memory, heritage, taking }))
 }

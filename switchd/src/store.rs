@@ -15,9 +15,17 @@ use tracing::warn;
 /// Before the name of a port, so that none is taken for something else.
 const PORT: &str = "port-";
 /// The netlink socket that holds exclusive interfaces.
-const EXCLUSIVE: &str = "exclusive";
+pub(crate) const EXCLUSIVE: &str = "exclusive";
 /// The memory of [`crate::state`].
-const STATE: &str = "state";
+pub(crate) const STATE: &str = "state";
+
+/// The lock on the run directory; handed over only, never stored.
+pub(crate) const LOCK: &str = "lock";
+
+/// The name of a port's descriptor.
+pub(crate) fn name_of_port(port: &str) -> String {
+    format!("{PORT}{port}")
+}
 
 /// How long the service manager may take to close what was taken out.
 const BARRIER: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -36,8 +44,17 @@ impl Inherited {
         Ok(Self(named.into_iter().collect()))
     }
 
+    /// What a running process has given.
+    pub(crate) fn given(named: Vec<(String, OwnedFd)>) -> Self {
+        Self(named.into_iter().collect())
+    }
+
+    pub(crate) fn lock(&mut self) -> Option<OwnedFd> {
+        self.0.remove(LOCK)
+    }
+
     pub(crate) fn port(&mut self, name: &str) -> Option<OwnedFd> {
-        self.0.remove(&format!("{PORT}{name}"))
+        self.0.remove(&name_of_port(name))
     }
 
     pub(crate) fn exclusive(&mut self) -> Option<OwnedFd> {
@@ -63,7 +80,7 @@ pub(crate) struct Store {
 impl Store {
     /// Keeps a port's descriptor, in place of an earlier one.
     pub(crate) fn keep_port(self, name: &str, fd: BorrowedFd<'_>) {
-        self.keep(&format!("{PORT}{name}"), fd);
+        self.keep(&name_of_port(name), fd);
     }
 
     pub(crate) fn keep_exclusive(self, fd: BorrowedFd<'_>) {
@@ -76,7 +93,7 @@ impl Store {
 
     /// Takes a port's descriptor out; it is closed there when this returns.
     pub(crate) fn forget_port(self, name: &str) {
-        self.forget(&format!("{PORT}{name}"));
+        self.forget(&name_of_port(name));
         self.settle();
     }
 

@@ -26,6 +26,11 @@ pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
+/// Another process is the service from now on.
+pub(crate) fn main_process(pid: u32) {
+    tell(&[NotifyState::MainPid(pid)]);
+}
+
 /// One line for `systemctl status`.
 pub(crate) fn status(line: &str) {
     tell(&[NotifyState::Status(line)]);

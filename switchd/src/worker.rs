@@ -117,11 +117,11 @@ impl Worker {
         Ok((worker, waker))
     }
 
-    /// Forwards until told to stop; says what was counted and learned in the end.
+    /// Forwards until told to stop; says what was counted and learned in the end, and can go on from there.
     ///
     /// # Errors
     /// If polling fails, which leaves nothing to do but end.
-    pub(crate) fn run(mut self, clock: Clock) -> io::Result<Report> {
+    pub(crate) fn run(mut self, clock: Clock) -> io::Result<(Self, Report)> {
         let mut events = Events::with_capacity(256);
         self.obey(clock.now());
         while !self.stopped {
@@ -133,7 +133,10 @@ impl Worker {
                 self.obey(now);
             }
         }
-        Ok(self.report())
+        // It may be that it goes on.
+        self.stopped = false;
+        let report = self.report();
+        Ok((self, report))
     }
 
     /// Waits for frames, a command or the next expiry; not at all while a port may still have frames.

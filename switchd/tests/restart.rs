@@ -236,3 +236,45 @@ fn a_state_that_is_damaged_or_of_another_version_is_told_and_the_ports_go_on() {
     }
     monitor.assert_silent();
 }
+
+/// A packet socket reports an error when its interface goes down, and must not be dropped for that.
+#[test]
+fn a_link_that_is_set_down_while_the_process_changes_comes_back() {
+    let service = start("down", CONFIG);
+    let slow = "[Service]\nExecStartPre=/bin/sleep 1\n";
+    service.machine.write("/etc/systemd/system/switchd.service.d/slow.conf", slow).unwrap();
+    service.systemctl("daemon-reload").unwrap();
+    let pid = service.property("MainPID");
+    service.systemctl("restart --no-block switchd").unwrap();
+    wait_until(SOON, "the old one has ended", || service.property("MainPID") != pid).unwrap();
+    service.machine.run("ip link set p2 down").unwrap();
+    wait_until(SOON, "it is back", || service.property("ActiveState") == "active").unwrap();
+    wait_until(SOON, "one port", || service.property("StatusText").starts_with("1 of 2 ports up, ")).unwrap();
+    service.machine.run("ip link set p2 up").unwrap();
+    service.pings().unwrap();
+    assert!(!service.journal().contains("opened anew"), "{}", service.journal());
+}
+
+#[test]
+fn two_bridges_side_by_side_do_not_disturb_each_other() {
+    let service = installed("two");
+    for name in ["a", "b"] {
+        let config =
+            format!("[bridge]\nname = \"{name}\"\n[ports.one]\ntype = \"tap\"\ndevice = \"{name}1\"\n");
+        service.machine.write(&format!("/etc/switchd/{name}.toml"), &config).unwrap();
+        service.systemctl(&format!("start switchd@{name}")).unwrap();
+    }
+    let property =
+        |name: &str, what: &str| service.machine.property(&format!("switchd@{name}"), what).unwrap();
+    let pid = property("b", "MainPID");
+    for _ in 0..2 {
+        service.systemctl("restart switchd@a").unwrap();
+    }
+    assert_eq!((property("a", "ActiveState").as_str(), property("b", "MainPID")), ("active", pid));
+    service.systemctl("stop switchd@a").unwrap();
+    let there = |device: &str| service.machine.namespace().has_device(device);
+    assert!(!there("a1") && there("b1"));
+    assert!(
+        !service.machine.path("/run/switchd/a").exists() && service.machine.path("/run/switchd/b").exists()
+    );
+}

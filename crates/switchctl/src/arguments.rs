@@ -77,6 +77,9 @@ pub(crate) enum Action {
     /// The configuration: what runs, and how the file differs from it
     #[command(subcommand)]
     Config(ConfigAction),
+    /// Let the program that is installed now take over from the one that runs: nobody on a port notices. If it fails,
+    /// the one that runs goes on
+    Upgrade,
     /// Read the configuration again and do what has changed; a wrong one changes nothing
     Reload,
     /// Versions of this program and of the switchd that runs

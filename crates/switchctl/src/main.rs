@@ -13,6 +13,7 @@ mod frame_text;
 mod output;
 mod port;
 mod reach;
+mod upgrade;
 mod values;
 
 use std::process::ExitCode;
@@ -41,7 +42,8 @@ fn run(arguments: &Arguments) -> Result<String> {
         clap_complete::generate(shell, &mut Arguments::command(), "switchctl", &mut script);
         return Ok(String::from_utf8_lossy(&script).into_owned());
     }
-    let mut client = reach::connect(arguments.bridge.as_deref(), arguments.socket.as_deref())?;
+    let connect = || reach::connect(arguments.bridge.as_deref(), arguments.socket.as_deref());
+    let mut client = connect()?;
     match &arguments.action {
         Action::Bridge(action) => bridge::run(&mut client, action, form),
         Action::Port(action) => port::run(&mut client, action, form),
@@ -49,6 +51,7 @@ fn run(arguments: &Arguments) -> Result<String> {
         Action::Drops(action) => drops::run(&mut client, action, form),
         Action::Explain { port, frame } => explain::run(&mut client, port, frame, form),
         Action::Config(action) => config::run(&mut client, action, form),
+        Action::Upgrade => upgrade::run(&mut client, connect),
         Action::Reload => config::reload(&mut client, form),
         Action::Version => {
             let running = client.version()?;

@@ -133,6 +133,20 @@ impl Service {
         wait_until(SOON, "it is back", back).with_context(|| self.journal())
     }
 
+    /// Asks the service to hand over to a new process, and waits until that is the service.
+    ///
+    /// # Errors
+    /// It does not come to that; the message shows the journal.
+    pub fn take_over(&self) -> Result<()> {
+        let pid = self.property("MainPID");
+        self.machine.run(&format!("kill -USR2 {pid}"))?;
+        let another = || {
+            let now = self.property("MainPID");
+            now != pid && now != "0"
+        };
+        wait_until(SOON, "another process is the service", another).with_context(|| self.journal())
+    }
+
     /// All that the service has logged, also of earlier starts, and what systemd says of it.
     #[must_use]
     pub fn journal(&self) -> String {

@@ -56,6 +56,7 @@ pub(crate) fn run(options: &RestartLoss) -> Result<()> {
     let mut worst = 0;
     for (name, rate, change) in [
         ("systemctl restart", RESTART_RATE, restart as fn(&Service) -> Result<()>),
+        ("takeover", RESTART_RATE, Service::take_over),
         ("SIGKILL", KILL_RATE, kill),
     ] {
         for from in [From::Tap, From::Raw] {

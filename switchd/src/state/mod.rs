@@ -7,7 +7,7 @@
 mod region;
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use bridge::{Bridge, BridgeSettings, EntryKind, FdbCounters, FdbEntry, Moment, PortCounters, PortId};
 use config::Config;
@@ -306,6 +306,19 @@ impl Memory {
         store.keep_state(region.as_fd());
         memory.region = Some(region);
         Ok((memory, None))
+    }
+
+    /// What another process has written since it was opened.
+    pub(crate) fn read_again(&mut self) -> Option<State> {
+        let region = self.region.as_ref()?.as_fd().try_clone_to_owned().ok()?;
+        let (region, payload) = Region::adopt(region).ok()?;
+        self.region = Some(region);
+        State::decode(&payload)
+    }
+
+    /// Where it is written.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.region.as_ref().map(AsFd::as_fd)
     }
 
     /// From now on this is the configuration that is run on.

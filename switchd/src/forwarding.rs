@@ -1,0 +1,59 @@
+//! The forwarding thread: started, stopped, and started again where a handover came to nothing.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, bail};
+use crossbeam_channel::Sender;
+use mio::Waker;
+
+use crate::clock::Clock;
+use crate::command::{Command, Event, Report};
+use crate::to_worker::ToWorker;
+use crate::worker::Worker;
+
+/// The thread, while it runs.
+pub(crate) struct Forwarding {
+    thread: Option<JoinHandle<io::Result<(Worker, Report)>>>,
+    events: Sender<Event>,
+    wake_control: Arc<Waker>,
+}
+
+impl Forwarding {
+    /// A thread that is not there yet; its end, where nobody has stopped it, will be told as an event.
+    pub(crate) fn new(events: Sender<Event>, wake_control: Arc<Waker>) -> Self {
+        Self { thread: None, events, wake_control }
+    }
+
+    /// Lets `worker` forward on a thread of its own.
+    ///
+    /// # Errors
+    /// As `clone(2)`.
+    pub(crate) fn start(&mut self, worker: Worker) -> anyhow::Result<()> {
+        let (events, wake_control) = (self.events.clone(), Arc::clone(&self.wake_control));
+        let forward = move || {
+            let result = worker.run(Clock);
+            if result.is_err() && events.try_send(Event::Ended).is_ok() {
+                let _ = wake_control.wake();
+            }
+            result
+        };
+        let thread = thread::Builder::new().name("forward".to_owned()).spawn(forward);
+        self.thread = Some(thread.context("can't start the forwarding thread")?);
+        Ok(())
+    }
+
+    /// Stops it; gives the worker, with what was counted and learned in the end.
+    ///
+    /// # Errors
+    /// It had ended of itself, and why.
+    pub(crate) fn stop(&mut self, worker: &ToWorker) -> anyhow::Result<(Worker, Report)> {
+        worker.send(Command::Stop);
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result.context("forwarding failed"),
+            Some(Err(_)) => bail!("the forwarding thread panicked"),
+            None => bail!("nothing forwards"),
+        }
+    }
+}
