@@ -14,9 +14,6 @@ use crate::script::frame_in_words;
 use crate::step::{End, Entry, Step};
 use crate::subject::{Delivery, Subject, View};
 
-/// How long both may take to show the same. What is right is there at once; what is wrong costs this once.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// What is set, and what the FDB held at last: all that decides whether a step is a deliberate difference.
 #[derive(Debug)]
 pub struct World {
@@ -107,8 +104,9 @@ pub struct Outcome {
 pub enum Mode {
     /// Both subjects do at once what they do, and all of it.
     Pure,
-    /// One of them is Linux.
-    Linux,
+    /// One of them is Linux. Both have so long to show the same: what is right is there at once but on a
+    /// busy machine, and what is wrong costs this once.
+    Linux(Duration),
 }
 
 /// Takes both subjects through the steps, up to the first difference.
@@ -119,7 +117,7 @@ pub fn run(steps: &[Step], left: &mut dyn Subject, right: &mut dyn Subject, mode
     let mut world = World::new();
     let mut outcome = Outcome::default();
     for (at, step) in steps.iter().enumerate() {
-        if mode == Mode::Linux
+        if mode != Mode::Pure
             && let Some(name) = differences::leaves_out(&world, step)
         {
             *outcome.left_out.entry(name).or_default() += 1;
@@ -127,7 +125,7 @@ pub fn run(steps: &[Step], left: &mut dyn Subject, right: &mut dyn Subject, mode
         }
         outcome.steps += 1;
         outcome.frames += usize::from(matches!(step, Step::Frame { .. }));
-        if let (Mode::Linux, Step::Wait { ms }) = (mode, step) {
+        if let (Mode::Linux(_), Step::Wait { ms }) = (mode, step) {
             std::thread::sleep(Duration::from_millis(*ms));
         }
         let accepted = (left.apply(step)?, right.apply(step)?);
@@ -161,13 +159,17 @@ fn settle(
     right: &mut dyn Subject,
     mode: Mode,
 ) -> Result<Option<String>> {
-    let deadline = Instant::now() + PATIENCE;
+    let started = Instant::now();
     let mut frames = [Vec::new(), Vec::new()];
     loop {
         let views = [left.view()?, right.view()?];
-        if mode == Mode::Linux {
-            guard(world, &views);
-        }
+        let patience = match mode {
+            Mode::Pure => Duration::ZERO,
+            Mode::Linux(patience) => {
+                guard(world, &views);
+                patience
+            }
+        };
         let [l, r] = views;
         for (all, new) in frames.iter_mut().zip([l.frames, r.frames]) {
             all.extend(new);
@@ -177,7 +179,7 @@ fn settle(
             world.fdb = l.fdb;
             return Ok(None);
         }
-        if mode == Mode::Pure || Instant::now() > deadline {
+        if started.elapsed() >= patience {
             let names = [left.name(), right.name()];
             let [left_frames, right_frames] = frames;
             return Ok(Some(

@@ -37,7 +37,7 @@ pub fn write(steps: &[Step]) -> String {
     steps.iter().map(line).collect()
 }
 
-/// Reads what [`write`] wrote, or a person.
+/// Reads what [`write()`] wrote, or a person.
 ///
 /// # Errors
 /// The first line that is none, by its number.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -18,6 +19,11 @@ use crate::wrong::{Spoilt, Wrong};
 
 /// Frames of one case, each of which begins with new bridges.
 pub const FRAMES: usize = 200;
+
+/// On a busy machine switchd may be slow to answer once.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Where a difference is expected there is no need to wait for long.
+const IMPATIENCE: Duration = Duration::from_secs(1);
 
 /// Both bridges, in namespaces of their own.
 #[derive(Debug)]
@@ -58,9 +64,13 @@ impl Suite {
     /// # Errors
     /// The test itself failed.
     pub fn replay(&mut self, steps: &[Step]) -> Result<Outcome> {
+        self.take_through(steps, PATIENCE)
+    }
+
+    fn take_through(&mut self, steps: &[Step], patience: Duration) -> Result<Outcome> {
         self.kernel.renew()?;
         self.daemon.renew()?;
-        run(steps, &mut self.kernel, &mut self.daemon, Mode::Linux)
+        run(steps, &mut self.kernel, &mut self.daemon, Mode::Linux(patience))
     }
 
     /// Takes new bridges through so many cases of a seed, up to the first difference, which is then made short.
@@ -90,7 +100,7 @@ impl Suite {
     }
 
     fn shorten(&mut self, steps: Vec<Step>) -> Result<String> {
-        let short = shrink(steps, |steps| Ok(self.replay(steps)?.difference.is_some()))?;
+        let short = shrink(steps, |steps| Ok(self.take_through(steps, IMPATIENCE)?.difference.is_some()))?;
         let mut words = String::new();
         match self.replay(&short)?.difference {
             Some(difference) => writeln!(words, "In short: {difference}")?,
@@ -112,7 +122,7 @@ impl Suite {
             self.kernel.renew()?;
             self.daemon.renew()?;
             let mut spoilt = Spoilt { subject: &mut self.daemon, wrong };
-            let outcome = run(&steps, &mut self.kernel, &mut spoilt, Mode::Linux)?;
+            let outcome = run(&steps, &mut self.kernel, &mut spoilt, Mode::Linux(IMPATIENCE))?;
             sent += outcome.frames;
             if outcome.difference.is_some() {
                 return Ok(Some(sent));
