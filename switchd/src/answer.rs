@@ -9,6 +9,7 @@ mod fdb;
 mod port;
 
 pub(crate) use bridge::settings_with as bridge_settings_with;
+pub(crate) use fdb::shown_kind;
 pub(crate) use port::{settings_with, shown_state};
 
 use ::bridge::PortId;
@@ -60,6 +61,7 @@ impl Control {
                 let frames = self.show_dropped_frames(port.as_deref(), reason.as_deref());
                 frames.and_then(|frames| field("frames", frames))
             }
+            Call::Monitor => return Answer::Watch,
             Call::ShowConfig => self.show_config().and_then(|config| field("config", config)),
             Call::DiffConfig => self.diff_config().and_then(value),
             Call::Reload => self.reload_config().and_then(value),
@@ -84,6 +86,13 @@ fn value(reply: impl Serialize) -> Result<Value, CallError> {
 
 fn field(name: &str, reply: impl Serialize) -> Result<Value, CallError> {
     value(reply).map(|reply| json!({ name: reply }))
+}
+
+/// A change as `key value` for each thing that it changes.
+fn words(change: &impl Serialize) -> String {
+    let Ok(Value::Object(fields)) = serde_json::to_value(change) else { return String::new() };
+    let words: Vec<_> = fields.iter().map(|(key, value)| format!("{key} {value}")).collect();
+    words.join(", ")
 }
 
 fn no_answer(error: NoAnswer) -> CallError {

@@ -22,6 +22,7 @@ use crate::attachment::{Attachment, Held, Reaction};
 use crate::command::{Command, Event};
 use crate::forwarding::Forwarding;
 use crate::handover::{Giving, Recipient};
+use crate::monitor::Monitors;
 use crate::open::{Opened, Opener};
 use crate::run_dir::RunDir;
 use crate::state::Memory;
@@ -104,6 +105,7 @@ pub(crate) struct Control {
     pub(crate) lock: OwnedFd,
     /// How many devices its ports have had.
     pub(crate) devices: u32,
+    pub(crate) monitors: Monitors,
 }
 
 /// What the service manager was told last: ports whose link is up, and entries in the FDB.
@@ -143,6 +145,7 @@ impl Control {
                 }
             }
             self.serve();
+            self.tell_monitors();
         }
     }
 
@@ -150,7 +153,7 @@ impl Control {
     fn patience(&self) -> Option<Duration> {
         let retry = self.attachments.iter().any(|attachment| attachment.busy).then_some(RETRY);
         let clients = self.server.as_ref().and_then(|server| server.timeout(Instant::now()));
-        [retry, clients].into_iter().flatten().min()
+        [retry, clients, self.monitors.patience()].into_iter().flatten().min()
     }
 
     /// One step for each client.
@@ -294,7 +297,9 @@ impl Control {
         (held.mtu, held.mac) = (device.mtu, device.mac);
         let held = held.clone();
         if held.up != was_up {
-            info!(port = attachment.config.name, "link is {}", if held.up { "up" } else { "down" });
+            let state = if held.up { "up" } else { "down" };
+            info!(port = attachment.config.name, "link is {state}");
+            self.monitors.port(&attachment.config.name, format!("link is {state}"));
         }
         self.tell_worker(index, &held);
     }
@@ -327,6 +332,9 @@ impl Control {
             mac = %held.mac,
             "port attached, link {}", if held.up { "up" } else { "down" }
         );
+        let state = if held.up { "up" } else { "down" };
+        self.monitors
+            .port(&attachment.config.name, format!("has {}, link is {state}", attachment.config.device));
         attachment.complaint = None;
         self.devices += 1;
         attachment.nth = self.devices;
@@ -359,6 +367,7 @@ impl Control {
             port = attachment.config.name,
             "{why}; the port is down until there is a {} again", attachment.config.device
         );
+        self.monitors.port(&attachment.config.name, format!("{why}; waits for {}", attachment.config.device));
         let port = attachment.id;
         steering::forget(&self.config, &mut self.attachments, index, &self.worker);
         self.worker.send(Command::Detach { port });

@@ -11,6 +11,7 @@ use crate::configuration;
 use crate::control::{Control, Listener, Shown};
 use crate::forwarding::Forwarding;
 use crate::heirlooms::Heirlooms;
+use crate::monitor::Monitors;
 use crate::open::{Opened, Opener};
 use crate::run_dir::RunDir;
 use crate::start::{Heritage, Start};
@@ -75,6 +76,7 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         read_again: Box::new(move || configuration::read_again(&arguments).map(|loaded| loaded.config)),
         shown: Shown::default(),
         devices: 0,
+        monitors: Monitors::default(),
         memory,
         leaves: store.used,
         forwarding: Forwarding::new(events, wake_control),

@@ -15,6 +15,7 @@ mod forwarding;
 mod handover;
 mod heirlooms;
 mod logging;
+mod monitor;
 mod news;
 mod open;
 mod ready;

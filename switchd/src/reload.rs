@@ -53,6 +53,7 @@ impl Control {
         self.add_ports(&new)?;
         self.settle_ports(&new, &changes)?;
         self.move_entries(&new, &changes)?;
+        changes.words.iter().for_each(|change| self.monitors.config(change.clone()));
         // What only a restart changes is still to be changed.
         let before = std::mem::replace(&mut self.config, new);
         self.config.bridge.name = before.bridge.name;

@@ -4,7 +4,7 @@
 use frame::MacAddr;
 
 use crate::counters::PortCounters;
-use crate::fdb::{EntryKind, Fdb, FdbCounters, FdbEntry, Key, Way};
+use crate::fdb::{EntryKind, Fdb, FdbChange, FdbCounters, FdbEntry, Key, Way};
 use crate::moment::{Moment, Span};
 use crate::port::{LocalKind, PortId, Ports, max_len};
 use crate::reason::{DropReason, Side};
@@ -257,6 +257,17 @@ impl Bridge {
     /// may be told of twice or not at all, as in a dump of Linux Bridge's.
     pub fn fdb_part(&self, from: usize, places: usize) -> (Vec<FdbEntry>, Option<usize>) {
         self.fdb.part(from, places)
+    }
+
+    /// Notes from now on what happens to entries, or no longer.
+    pub fn watch_fdb(&mut self, on: bool) {
+        self.fdb.watch(on);
+    }
+
+    /// What has happened to entries since the last call while they are watched, and how many changes were too
+    /// many to be kept.
+    pub fn take_fdb_changes(&mut self) -> (Vec<FdbChange>, u64) {
+        self.fdb.take_changes()
     }
 
     /// Number of entries of all kinds.

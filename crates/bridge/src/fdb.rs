@@ -10,6 +10,7 @@
 mod lru;
 mod slot;
 mod table;
+mod watch;
 
 use std::hash::BuildHasher;
 
@@ -23,6 +24,8 @@ pub use slot::EntryKind;
 use slot::{BLACKHOLE, BY_USER, EXTERNAL, KERNEL, LOCAL, LOCKED, STATIC, STICKY, Slot, UNTOUCHED};
 pub(crate) use slot::{Found, MAX_DYNAMIC, Way};
 use table::Table;
+use watch::Watch;
+pub use watch::{FdbChange, Happened};
 
 /// Entries that one [`Fdb::age`] removes at most (about 0.1 ms), so that frames never wait for a
 /// hundred thousand entries that expire at once.
@@ -131,6 +134,8 @@ pub(crate) struct Fdb {
     /// When those that expire soon after are to go as well.
     deadline: Moment,
     counters: FdbCounters,
+    /// While somebody watches.
+    watch: Option<Watch>,
 }
 
 /// Of what length a tick is: 1 s, and at least 64 to an ageing time and 16 to a damping; and see
@@ -161,6 +166,7 @@ impl Fdb {
             first: Moment(u64::MAX),
             deadline: Moment(0),
             counters: FdbCounters::default(),
+            watch: None,
         }
     }
 
@@ -170,7 +176,8 @@ impl Fdb {
         let oldest = self.lru.ports().filter_map(|port| self.lru.oldest(port)).map(|(key, _)| key);
         let met: Vec<u64> = oldest.chain(keys.iter().map(|Key(key)| *key)).collect();
         let lru = Lru::new(met.len() + 1, 0);
-        let mut copy = Self { table: Table::new(met.len() + 1), hasher: self.hasher.clone(), lru, ..*self };
+        let mut copy =
+            Self { table: Table::new(met.len() + 1), hasher: self.hasher.clone(), lru, watch: None, ..*self };
         for key in met {
             let hash = self.hash(key);
             let known = copy.table.find(hash, |slot| slot.key == key).is_some();
@@ -316,6 +323,7 @@ impl Fdb {
             }
         }
         self.counters.moved += 1;
+        self.note_move(key);
         Lesson::Moved(from)
     }
 
@@ -352,7 +360,34 @@ impl Fdb {
         self.put(self.hash(slot.key), slot);
     }
 
+    /// Notes from now on what happens to entries, or no longer.
+    pub(crate) fn watch(&mut self, on: bool) {
+        self.watch = on.then(Watch::new);
+    }
+
+    /// What has happened since the last call, and how much of it found no room.
+    pub(crate) fn take_changes(&mut self) -> (Vec<FdbChange>, u64) {
+        self.watch.as_mut().map_or((Vec::new(), 0), Watch::take)
+    }
+
+    fn note(&mut self, happened: Happened, slot: &Slot) {
+        if self.watch.is_some() {
+            let FdbEntry { mac, fid, port, kind, .. } = self.shown_without_age(slot);
+            if let Some(watch) = &mut self.watch {
+                watch.note(FdbChange { happened, mac, fid, port, kind });
+            }
+        }
+    }
+
+    fn note_move(&mut self, key: u64) {
+        let slot = self.table.find(self.hash(key), |slot| slot.key == key).copied();
+        if let Some(slot) = slot {
+            self.note(Happened::Moved, &slot);
+        }
+    }
+
     fn put(&mut self, hash: u64, slot: Slot) {
+        self.note(Happened::Added, &slot);
         let hasher = &self.hasher;
         self.table.insert_unique(hash, slot, |slot| hasher.hash_one(slot.key));
     }
@@ -366,6 +401,7 @@ impl Fdb {
         }
         self.learned -= usize::from(slot.is_learned());
         self.blackholes -= usize::from(slot.node == BLACKHOLE);
+        self.note(Happened::Removed, &slot);
         Some(slot)
     }
 
@@ -385,9 +421,10 @@ impl Fdb {
     /// Removes all entries of a port, whatever their kind.
     pub(crate) fn forget(&mut self, port: PortId) {
         self.forget_dynamic(port);
-        let before = self.table.len();
-        self.table.retain(|slot| slot.port != port.0);
-        self.fixed -= before - self.table.len();
+        let of_port = self.table.iter().filter(|slot| slot.port == port.0).map(|slot| slot.key);
+        for key in of_port.collect::<Vec<_>>() {
+            self.take(key);
+        }
     }
 
     /// Makes an address the bridge's own, in place of whatever was known of it.
@@ -504,12 +541,17 @@ impl Fdb {
     }
 
     fn shown(&self, slot: &Slot) -> FdbEntry {
+        let updated = slot.node_id().map(|node| self.lru.updated(node));
+        FdbEntry { updated, ..self.shown_without_age(slot) }
+    }
+
+    fn shown_without_age(&self, slot: &Slot) -> FdbEntry {
         FdbEntry {
             mac: MacAddr::from_u64(slot.key),
             fid: (slot.key >> 48) as u16,
             port: (slot.node != BLACKHOLE).then_some(PortId(slot.port)),
             kind: slot.kind(),
-            updated: slot.node_id().map(|node| self.lru.updated(node)),
+            updated: None,
         }
     }
 }

@@ -32,7 +32,7 @@ pub use deliveries::Deliveries;
 pub use entries::{EntryRefused, NewEntry};
 pub use event::Event;
 pub use explain::{Explanation, Kind, Step, Verdict};
-pub use fdb::{EntryKind, FdbCounters, FdbEntry, Lesson};
+pub use fdb::{EntryKind, FdbChange, FdbCounters, FdbEntry, Happened, Lesson};
 pub use moment::{Moment, Span};
 pub use port::{LocalKind, MAX_PORTS, PortId};
 pub use reason::{DropReason, Side};

@@ -4,8 +4,8 @@
 mod stations;
 
 use bridge::{
-    Bridge, BridgeSettings, DropReason, EntryKind, EntryRefused, LocalKind, MAX_PORTS, Moment, NewEntry,
-    PortId, PortSettings, SettingsRefused, Span,
+    Bridge, BridgeSettings, DropReason, EntryKind, EntryRefused, Happened, LocalKind, MAX_PORTS, Moment,
+    NewEntry, PortId, PortSettings, SettingsRefused, Span,
 };
 use frame::{Frame, FrameFault, MacAddr, Offload};
 use stations::{BROADCAST, host_port, port, send, station};
@@ -401,4 +401,37 @@ fn after_a_topology_change_a_stale_entry_is_not_used() {
     assert_eq!(send(&mut bridge, b, station(3), station(4), Moment(10_500)), [a.0, c.0]);
     bridge.set_topology_change(None, Moment(10_500));
     assert_eq!(send(&mut bridge, a, station(4), station(2), Moment(100_000)), [b.0]);
+}
+
+#[test]
+fn whoever_watches_is_told_of_every_change_of_the_fdb_or_how_many_were_too_many() {
+    let (mut bridge, [a, b, _]) = three();
+    send(&mut bridge, a, BROADCAST, station(9), T);
+    assert_eq!(bridge.take_fdb_changes(), (Vec::new(), 0), "nobody watches");
+    bridge.watch_fdb(true);
+    send(&mut bridge, a, BROADCAST, station(1), T);
+    send(&mut bridge, a, BROADCAST, station(1), later(1));
+    send(&mut bridge, b, BROADCAST, station(1), later(2));
+    bridge.add_static(station(2), b).unwrap();
+    bridge.tick(later(302));
+    bridge.remove_port(b);
+    let (changes, lost) = bridge.take_fdb_changes();
+    let told: Vec<_> = changes.iter().map(|c| (c.happened, c.mac, c.port, c.kind)).collect();
+    let expected = [
+        (Happened::Added, station(1), Some(a), EntryKind::Dynamic),
+        (Happened::Moved, station(1), Some(b), EntryKind::Dynamic),
+        (Happened::Added, station(2), Some(b), EntryKind::Static),
+        (Happened::Removed, station(9), Some(a), EntryKind::Dynamic),
+        (Happened::Removed, station(1), Some(b), EntryKind::Dynamic),
+        (Happened::Removed, station(2), Some(b), EntryKind::Static),
+    ];
+    assert_eq!((told, lost), (expected.to_vec(), 0));
+    for n in 0..5_000 {
+        send(&mut bridge, a, BROADCAST, station(100 + n), later(400));
+    }
+    let (changes, lost) = bridge.take_fdb_changes();
+    assert_eq!(changes.len() as u64 + lost, 5_000);
+    assert!(lost > 0);
+    bridge.watch_fdb(false);
+    assert_eq!(bridge.take_fdb_changes(), (Vec::new(), 0));
 }

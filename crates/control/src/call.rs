@@ -37,6 +37,8 @@ pub enum Call {
     ShowDrops(Option<String>),
     /// `ShowDroppedFrames`: at one port, or all; for one reason, or all.
     ShowDroppedFrames(Option<String>, Option<String>),
+    /// `Monitor`.
+    Monitor,
     /// `ShowConfig`.
     ShowConfig,
     /// `DiffConfig`.
@@ -131,6 +133,7 @@ impl Call {
         "ShowDrops",
         "ShowDroppedFrames",
         "Explain",
+        "Monitor",
         "ShowConfig",
         "DiffConfig",
         "Reload",
@@ -162,6 +165,7 @@ impl Call {
             "ShowDroppedFrames" => {
                 read(parameters, |ShowDroppedFrames { port, reason }| Self::ShowDroppedFrames(port, reason))?
             }
+            "Monitor" => read(parameters, |Nothing {}| Self::Monitor)?,
             "ShowConfig" => read(parameters, |Nothing {}| Self::ShowConfig)?,
             "DiffConfig" => read(parameters, |Nothing {}| Self::DiffConfig)?,
             "Reload" => read(parameters, |Nothing {}| Self::Reload)?,
@@ -192,6 +196,7 @@ impl Call {
             | Self::ShowPorts(_)
             | Self::ShowFdb(_)
             | Self::ShowDrops(_)
+            | Self::Monitor
             | Self::ShowConfig
             | Self::Explain(..) => false,
             // It reads a file that not everybody may.

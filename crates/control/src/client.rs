@@ -13,8 +13,8 @@ use varlink::sansio::serialize_request;
 
 use crate::error::CallError;
 use crate::types::{
-    Bridge, BridgeChange, Changes, DropReason, DroppedFrame, EntryKind, Explanation, FdbEntry, FdbFilter,
-    NewFdbEntry, Port, PortChange, Version,
+    Bridge, BridgeChange, Changes, DropReason, DroppedFrame, EntryKind, Event, Explanation, FdbEntry,
+    FdbFilter, NewFdbEntry, Port, PortChange, Version,
 };
 use crate::{INTERFACE, SOCKET, hex};
 
@@ -188,6 +188,26 @@ impl Client {
         reason: Option<&str>,
     ) -> Result<Vec<DroppedFrame>, ClientError> {
         self.field("ShowDroppedFrames", &json!({ "port": port, "reason": reason }), "frames")
+    }
+
+    /// Hands over what happens, as it happens, until the connection ends or `each` has enough; the first call
+    /// comes at once, without an event, when it begins.
+    ///
+    /// # Errors
+    /// As all calls; the switch ends.
+    pub fn monitor(mut self, mut each: impl FnMut(Vec<Event>) -> bool) -> Result<(), ClientError> {
+        self.send("Monitor", &json!({}), true)?;
+        // Nothing may happen for long.
+        self.stream.set_read_timeout(None)?;
+        loop {
+            let (mut reply, _) = self.reply()?;
+            let events = reply.get_mut("events").map(Value::take).unwrap_or_default();
+            let events =
+                serde_json::from_value(events).map_err(|error| ClientError::Strange(error.to_string()))?;
+            if !each(events) {
+                return Ok(());
+            }
+        }
     }
 
     /// The configuration that runs, as the text of a file.

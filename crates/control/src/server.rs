@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mio::event::Event;
+use mio::event::Event as Readiness;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::getsockopt;
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::call::Call;
 use crate::connection::{Connection, Request};
 use crate::error::CallError;
+use crate::types::Event;
 use crate::{DESCRIPTION, INTERFACE};
 
 /// Most connections at a time.
@@ -48,6 +49,8 @@ pub enum Answer {
     Reply(Result<Value, CallError>),
     /// Several, which a client that wants only one must not have called for.
     Stream(Stream),
+    /// Whatever [`Server::publish`] is given from now on, to a client that takes several replies.
+    Watch,
 }
 
 /// Whoever answers calls.
@@ -72,6 +75,8 @@ struct Client {
     peer: Peer,
     connection: Connection,
     answers: Option<std::iter::Peekable<Stream>>,
+    /// Of one that watches: how many events it missed since the last that it was told.
+    watches: Option<u64>,
     readable: bool,
     writable: bool,
     /// The client sends no more.
@@ -112,7 +117,7 @@ impl Server {
     }
 
     /// Notes an event of one of its tokens; false if the token is another's.
-    pub fn note(&mut self, event: &Event) -> bool {
+    pub fn note(&mut self, event: &Readiness) -> bool {
         let Some(place) = event.token().0.checked_sub(self.first_token) else { return false };
         if place == 0 {
             self.may_accept = true;
@@ -146,6 +151,27 @@ impl Server {
         }
         let deadlines = self.places.values().filter_map(|client| client.connection.deadline());
         deadlines.min().map(|deadline| deadline.saturating_duration_since(now))
+    }
+
+    /// Whether anybody watches.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.places.values().any(|client| client.watches.is_some())
+    }
+
+    /// Tells those who watch. Who has not read what came before misses it, and is told so later.
+    pub fn publish(&mut self, events: &[Event], now: Instant) {
+        for client in self.places.values_mut() {
+            let Some(missed) = &mut client.watches else { continue };
+            if !client.connection.has_room_for_reply() {
+                *missed += events.len() as u64;
+                continue;
+            }
+            let missed = std::mem::take(missed);
+            let lost = (missed > 0).then(|| Event::lost(missed));
+            let told: Vec<&Event> = lost.iter().chain(events).collect();
+            client.connection.reply(Ok(json!({ "events": told })), true, now);
+        }
     }
 
     /// Number of connections.
@@ -190,10 +216,10 @@ impl Server {
         let interest = Interest::READABLE | Interest::WRITABLE;
         if self.registry.register(&mut stream, token, interest).is_ok() {
             let peer = Peer { uid, administrator };
-            let answers = None;
+            let (answers, watches) = (None, None);
             let (readable, writable, ended) = (true, true, false);
-            self.places
-                .insert(place, Client { stream, peer, connection, answers, readable, writable, ended });
+            let client = Client { stream, peer, connection, answers, watches, readable, writable, ended };
+            self.places.insert(place, client);
         }
     }
 }
@@ -203,7 +229,7 @@ impl Client {
         let connection = &self.connection;
         (self.readable && connection.room() > 0 && !self.ended)
             || (self.answers.is_some() && connection.has_room_for_reply())
-            || (self.answers.is_none() && connection.may_have_request())
+            || (self.answers.is_none() && self.watches.is_none() && connection.may_have_request())
             || (self.writable && !connection.unsent().is_empty())
     }
 
@@ -213,7 +239,7 @@ impl Client {
         self.write(now)?;
         let idle = self.answers.is_none()
             && self.connection.unsent().is_empty()
-            && !self.connection.may_have_request();
+            && (self.watches.is_some() || !self.connection.may_have_request());
         let late = self.connection.deadline().is_some_and(|deadline| deadline <= now);
         if late || (self.ended && idle) { Err(Close) } else { Ok(()) }
     }
@@ -246,12 +272,21 @@ impl Client {
             }
             return Ok(());
         }
+        if self.watches.is_some() {
+            return Ok(());
+        }
         let Some(request) = self.connection.next_request(now).map_err(|_| Close)? else { return Ok(()) };
         let (oneway, more) = (request.oneway, request.more);
         let reply = match answer(request, self.peer, handler, version) {
             Answer::Reply(reply) => reply,
             // Nobody is to hear it.
-            Answer::Stream(_) if oneway => return Ok(()),
+            Answer::Stream(_) | Answer::Watch if oneway => return Ok(()),
+            Answer::Watch if more => {
+                self.watches = Some(0);
+                self.connection.reply(Ok(json!({ "events": [] })), true, now);
+                return Ok(());
+            }
+            Answer::Watch => Err(CallError::ExpectedMore),
             Answer::Stream(answers) if more => {
                 self.answers = Some(answers.peekable());
                 return Ok(());

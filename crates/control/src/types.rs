@@ -297,3 +297,29 @@ pub struct Changes {
     pub changes: Vec<String>,
     pub restart: Vec<String>,
 }
+
+/// Something that happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub topic: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub what: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<EntryKind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
+}
+
+impl Event {
+    /// So many events were too many to be told.
+    #[must_use]
+    pub fn lost(lost: u64) -> Self {
+        Self { topic: "lost".to_owned(), lost: Some(lost), ..Self::default() }
+    }
+}

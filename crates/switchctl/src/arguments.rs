@@ -74,6 +74,8 @@ pub(crate) enum Action {
         #[arg(required = true, value_name = "FRAME")]
         frame: Vec<String>,
     },
+    /// Show what happens, as it happens: stations, ports, configuration
+    Monitor,
     /// The configuration: what runs, and how the file differs from it
     #[command(subcommand)]
     Config(ConfigAction),

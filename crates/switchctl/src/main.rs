@@ -10,6 +10,7 @@ mod drops;
 mod explain;
 mod fdb;
 mod frame_text;
+mod monitor;
 mod output;
 mod port;
 mod reach;
@@ -50,6 +51,7 @@ fn run(arguments: &Arguments) -> Result<String> {
         Action::Fdb(action) => fdb::run(&mut client, action, form),
         Action::Drops(action) => drops::run(&mut client, action, form),
         Action::Explain { port, frame } => explain::run(&mut client, port, frame, form),
+        Action::Monitor => monitor::run(client, form).map(|()| String::new()),
         Action::Config(action) => config::run(&mut client, action, form),
         Action::Upgrade => upgrade::run(&mut client, connect),
         Action::Reload => config::reload(&mut client, form),

@@ -1,9 +1,9 @@
 //! How answers are printed.
 
-use std::io::{ErrorKind, Write, stdout};
+use std::io::{self, ErrorKind, Write, stdout};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Error, Result};
 use serde::Serialize;
 
 /// What the reader wants to see.
@@ -19,14 +19,24 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String> {
     Ok(serde_json::to_string(value)? + "\n")
 }
 
+/// Writes text to standard output, at once.
+pub(crate) fn write(text: &str) -> Result<()> {
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("can't write")
+}
+
+/// Whether the reader has gone.
+pub(crate) fn is_broken_pipe(error: &Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
 /// Prints text to standard output. A reader who has seen enough (`| head`) is no error.
 pub(crate) fn print(text: &str) -> ExitCode {
-    let mut out = stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match write(text) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("switchctl: can't write: {error}");
+            eprintln!("switchctl: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,7 @@
 //! The command line against a running switch: what it prints, and how it ends.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::BufRead;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
@@ -151,6 +152,33 @@ fn how_it_ends_says_what_was_wrong() {
         .unwrap();
     let (code, said) = failed(&nowhere);
     assert!(code == 3 && said.contains("no switchd listens there"), "{said}");
+}
+
+#[test]
+fn what_happens_is_shown_as_it_happens_until_nobody_reads() {
+    let switch = Switch::start();
+    let mut child = switch.command("monitor").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
+    let (mut line, mut changes) = (String::new(), 0);
+    // Nothing says when it has begun but what it shows.
+    let flip = |changes: &mut i32| {
+        *changes += 1;
+        switch.run(if *changes % 2 == 0 { "port set p1 --flood on" } else { "port set p1 --flood off" });
+    };
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| lines.read_line(&mut line).unwrap());
+        while !reader.is_finished() {
+            flip(&mut changes);
+        }
+    });
+    assert!(line.starts_with("port: port p1 was set: flood "), "{line}");
+    drop(lines);
+    wait_until(std::time::Duration::from_secs(10), "it ends", || {
+        flip(&mut changes);
+        child.try_wait().unwrap().is_some()
+    })
+    .unwrap();
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

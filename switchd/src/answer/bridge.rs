@@ -5,7 +5,7 @@ use control::CallError;
 use control::types::{Bridge, BridgeChange, FdbCounters};
 use tracing::info;
 
-use crate::answer::no_answer;
+use crate::answer::{no_answer, words};
 use crate::control::Control;
 
 impl Control {
@@ -32,7 +32,7 @@ impl Control {
         })
     }
 
-    pub(super) fn set_bridge(&self, change: BridgeChange) -> Result<(), CallError> {
+    pub(super) fn set_bridge(&mut self, change: BridgeChange) -> Result<(), CallError> {
         for time in [change.ageing_time, change.move_damping].into_iter().flatten() {
             if u128::from(time) > config::LONGEST_TIME.as_millis() {
                 let most = config::LONGEST_TIME.as_secs();
@@ -47,6 +47,7 @@ impl Control {
         });
         set.map_err(no_answer)?.map_err(|error| CallError::Refused(error.to_string()))?;
         info!(?change, "the bridge was set at run time");
+        self.monitors.config(format!("the bridge was set: {}", words(&change)));
         Ok(())
     }
 }

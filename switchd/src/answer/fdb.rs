@@ -207,7 +207,7 @@ fn core_kind(kind: EntryKind) -> bridge::EntryKind {
     }
 }
 
-fn shown_kind(kind: bridge::EntryKind) -> EntryKind {
+pub(crate) fn shown_kind(kind: bridge::EntryKind) -> EntryKind {
     match kind {
         bridge::EntryKind::Dynamic => EntryKind::Dynamic,
         bridge::EntryKind::Locked => EntryKind::Locked,

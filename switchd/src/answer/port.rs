@@ -8,7 +8,7 @@ use control::types::{self, Counters, Device, DropCount, KernelLosses, Port, Port
 use ports::device;
 use tracing::info;
 
-use crate::answer::no_answer;
+use crate::answer::{no_answer, words};
 use crate::attachment::{Attachment, Held};
 use crate::command::Command;
 use crate::control::Control;
@@ -77,6 +77,7 @@ impl Control {
         })?;
         self.attachments[index].steered = true;
         info!(port = name, ?change, "the port was set at run time");
+        self.monitors.port(name, format!("was set: {}", words(change)));
         Ok(())
     }
 }
