@@ -138,7 +138,10 @@ impl Control {
                         true
                     }
                     successor::TOLD => self.hear_told()?,
-                    _ => self.server.as_mut().is_none_or(|server| server.note(event)),
+                    _ => {
+                        self.server.as_mut().map(|server| server.note(event));
+                        true
+                    }
                 };
                 if !go_on {
                     return Ok(());
