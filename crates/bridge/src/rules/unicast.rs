@@ -29,7 +29,7 @@ fn by_rules(ports: &Ports, ingress: PortId, from: &Port, found: Found) -> Result
     }
     let target = deliver(ports, ingress, from, found.port);
     match ports.promiscuous_host() {
-        Some(host) if host != ingress && !from.settings.host => match target {
+        Some(host) if host != ingress => match target {
             Ok(port) if port != host => Ok(Targets::AndHost(port, host)),
             _ => Ok(Targets::One(host)),
         },
