@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::describe::Description;
+
 /// A learning Ethernet switch for TAPs and network interfaces. One process is one bridge.
 #[derive(Debug, Parser)]
 #[command(
@@ -16,7 +18,7 @@ use clap::{Parser, ValueEnum};
 )]
 pub(crate) struct Arguments {
     /// Read the bridge and its ports from this TOML file
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["tap", "raw", "name"], required_unless_present_any = ["tap", "raw"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["tap", "raw", "name"], required_unless_present_any = ["tap", "raw", "print"])]
     pub(crate) config: Option<PathBuf>,
 
     /// Check the configuration, say what is wrong, change nothing, and exit
@@ -52,6 +54,10 @@ pub(crate) struct Arguments {
     /// What is logged: error, warn, info, debug, or a filter [default: $RUST_LOG, else info]
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,
+
+    /// Print the manual page, or completions for a shell, and exit
+    #[arg(long, value_enum, hide = true, value_name = "WHAT")]
+    pub(crate) print: Option<Description>,
 }
 
 /// How log lines look.

@@ -11,6 +11,7 @@ mod command;
 mod configuration;
 mod control;
 mod daemon;
+mod describe;
 mod forwarding;
 mod handover;
 mod heirlooms;
@@ -44,7 +45,11 @@ use clap::Parser;
 const WRONG_CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
-    match start::prepare(Arguments::parse()) {
+    let arguments = Arguments::parse();
+    if let Some(what) = arguments.print {
+        return if describe::print(what).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    match start::prepare(arguments) {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(start)) => match daemon::run(start) {
             Ok(()) => ExitCode::SUCCESS,

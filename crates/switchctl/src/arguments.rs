@@ -86,6 +86,9 @@ pub(crate) enum Action {
     Reload,
     /// Versions of this program and of the switchd that runs
     Version,
+    /// Print the manual page, as roff
+    #[command(hide = true)]
+    Man,
     /// Print completions for a shell
     Completions {
         /// For which shell

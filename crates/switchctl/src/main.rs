@@ -43,6 +43,11 @@ fn run(arguments: &Arguments) -> Result<String> {
         clap_complete::generate(shell, &mut Arguments::command(), "switchctl", &mut script);
         return Ok(String::from_utf8_lossy(&script).into_owned());
     }
+    if let Action::Man = arguments.action {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Arguments::command()).section("8").render(&mut page)?;
+        return Ok(String::from_utf8_lossy(&page).into_owned());
+    }
     let connect = || reach::connect(arguments.bridge.as_deref(), arguments.socket.as_deref());
     let mut client = connect()?;
     match &arguments.action {
@@ -66,6 +71,6 @@ fn run(arguments: &Arguments) -> Result<String> {
                 env!("CARGO_PKG_VERSION")
             ))
         }
-        Action::Completions { .. } => Ok(String::new()),
+        Action::Man | Action::Completions { .. } => Ok(String::new()),
     }
 }

@@ -3,6 +3,7 @@
 
 mod arrows;
 mod conformance;
+mod deb;
 mod demo;
 mod interrupt;
 mod mutants;
@@ -38,6 +39,8 @@ enum Task {
     Mutants(mutants::Mutants),
     /// Measure against Linux Bridge and a bare read/write loop
     Throughput(throughput::Throughput),
+    /// Make the Debian package
+    Deb(deb::Deb),
     /// Measure what is lost while the process of the service changes
     RestartLoss(restart_loss::RestartLoss),
     #[command(hide = true)]
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Task::Conformance(options) => conformance::run(&options),
         Task::Mutants(options) => mutants::run(&options),
         Task::Throughput(options) => throughput::run(&options),
+        Task::Deb(options) => deb::run(&options),
         Task::RestartLoss(options) => restart_loss::run(&options),
         Task::Generate(options) => throughput::run_generator(&options),
         Task::BareLoop(options) => throughput::run_bare_loop(&options),

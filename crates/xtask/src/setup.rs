@@ -35,8 +35,12 @@ const PACKAGES: [(&str, Use, &str); 11] = [
 /// What the Debian of the tests holds beside the minimum.
 const MACHINE_PACKAGES: &str = "--include=systemd,systemd-sysv,dbus,iproute2,procps,iputils-ping";
 
+/// What makes the Debian package.
+const DEB_TOOL: (&str, &str, &str) = ("deb", "cargo-deb", "makes the Debian package");
+
 /// Tools that cargo builds: subcommand, package, what for.
-const TOOLS: [(&str, &str, &str); 2] = [
+const TOOLS: [(&str, &str, &str); 3] = [
+    DEB_TOOL,
     ("nextest", "cargo-nextest", "runs the tests"),
     ("deny", "cargo-deny", "checks licences and sources of what we depend on; takes some minutes to build"),
 ];
@@ -124,6 +128,14 @@ fn tools() -> Result<()> {
         );
     }
     TOOLS.into_iter().try_for_each(tool)
+}
+
+/// Installs what makes the Debian package.
+///
+/// # Errors
+/// It is missing and can't be installed.
+pub(crate) fn deb_tool() -> Result<()> {
+    tool(DEB_TOOL)
 }
 
 /// Installs what breaks the core on purpose.
