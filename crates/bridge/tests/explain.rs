@@ -135,3 +135,16 @@ fn a_port_that_does_not_exist_is_as_one_that_is_down() {
     let said = explain(&bridge, PortId(7), BROADCAST, station(1));
     assert_eq!((said.outcome, said.ports.len()), (Err(DropReason::IngressDown), 0));
 }
+
+#[test]
+fn nothing_is_looked_up_for_a_frame_that_goes_no_further_than_to_teach() {
+    let mut bridge = Bridge::new(BridgeSettings::default());
+    let (a, b) = (port(&mut bridge), port(&mut bridge));
+    send(&mut bridge, b, BROADCAST, station(2), T);
+    assert!(explain(&bridge, a, station(2), station(1)).entry.is_some());
+    let learning = PortSettings { state: bridge::PortState::Learning, ..PortSettings::default() };
+    bridge.set_port_settings(a, learning).unwrap();
+    let said = explain(&bridge, a, station(2), station(1));
+    assert_eq!((said.lesson, said.entry), (Lesson::New, None));
+    assert_eq!(said.outcome, Err(DropReason::IngressLearning));
+}
