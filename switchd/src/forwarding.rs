@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, bail};
+use caps::CapSet;
 use crossbeam_channel::Sender;
 use mio::Waker;
 
@@ -33,7 +34,7 @@ impl Forwarding {
     pub(crate) fn start(&mut self, worker: Worker) -> anyhow::Result<()> {
         let (events, wake_control) = (self.events.clone(), Arc::clone(&self.wake_control));
         let forward = move || {
-            let result = worker.run(Clock);
+            let result = give_up_rights().and_then(|()| worker.run(Clock));
             if result.is_err() && events.try_send(Event::Ended).is_ok() {
                 let _ = wake_control.wake();
             }
@@ -56,4 +57,12 @@ impl Forwarding {
             None => bail!("nothing forwards"),
         }
     }
+}
+
+/// The thread that reads what guests send has no use for a capability: what needs one, control has done before.
+fn give_up_rights() -> io::Result<()> {
+    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        caps::clear(None, set).map_err(io::Error::other)?;
+    }
+    Ok(())
 }

@@ -109,3 +109,24 @@ fn the_units_are_known_to_systemd_and_expose_little() {
         assert!(verified.status.success() && said.is_empty(), "{said:?}");
     }
 }
+
+#[test]
+fn the_thread_that_reads_what_guests_send_has_no_capability() {
+    let service = start("rights", CONFIG);
+    let threads = service.machine.threads("switchd.service").unwrap();
+    assert!(threads.len() >= 2, "{threads:?}");
+    for (thread, name) in threads {
+        let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap();
+        let held = |set: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(set)).unwrap();
+            u64::from_str_radix(line.trim(), 16).unwrap()
+        };
+        // CAP_NET_ADMIN is 12, CAP_NET_RAW 13.
+        let expected = if name == "forward" { 0 } else { 1 << 12 | 1 << 13 };
+        assert_eq!(
+            (held("CapEff:"), held("CapPrm:"), held("CapAmb:")),
+            (expected, expected, expected),
+            "{name}"
+        );
+    }
+}
