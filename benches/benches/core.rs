@@ -8,7 +8,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bridge::{Bridge, BridgeSettings, Deliveries, DropSamples, Moment, PortId, PortSettings, Span};
+use bridge::{
+    Bridge, BridgeSettings, Deliveries, DropSamples, Moment, PortId, PortSettings, Span, VlanSettings,
+};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use frame::{Frame, MacAddr, Offload};
 
@@ -68,11 +70,12 @@ struct Switch {
 }
 
 impl Switch {
-    fn new(stations: u32) -> Self {
+    fn new(stations: u32, filtering: bool) -> Self {
         let fdb_max = stations.max(FDB_MAX) as usize;
         let mut bridge = Bridge::new(BridgeSettings {
             ageing_time: Span::from_secs(1 << 30),
             fdb_max,
+            vlan: VlanSettings { filtering, ..VlanSettings::default() },
             ..BridgeSettings::default()
         });
         let ports = (0..4).map(|_| bridge.add_port(PortSettings::default()).unwrap()).collect::<Vec<_>>();
@@ -169,7 +172,7 @@ impl Switch {
 
     /// The same, looking ahead at the whole batch first.
     fn decide_ahead(&mut self) {
-        self.bridge.look_ahead(self.received.frames());
+        self.bridge.look_ahead(self.ports[0], self.received.frames());
         self.decide();
     }
 
@@ -190,7 +193,7 @@ impl Switch {
 }
 
 fn core(criterion: &mut Criterion) {
-    let mut switch = Switch::new(100);
+    let mut switch = Switch::new(100, false);
     criterion.bench_function("parse", |bench| {
         bench.iter_custom(|frames| switch.time(frames, Switch::talk, Switch::parse));
     });
@@ -200,7 +203,7 @@ fn core(criterion: &mut Criterion) {
 }
 
 fn with_stations(criterion: &mut Criterion, stations: u32) {
-    let mut switch = Switch::new(stations);
+    let mut switch = Switch::new(stations, false);
     let mut bench = |name: &str, entries: u32, prepare: fn(&mut Switch), work: fn(&mut Switch)| {
         criterion.bench_with_input(BenchmarkId::new(name, entries), &(), |bench, ()| {
             bench.iter_custom(|frames| switch.time(frames, prepare, work));
@@ -216,6 +219,11 @@ fn with_stations(criterion: &mut Criterion, stations: u32) {
     if stations >= 10_000 {
         bench("learn/evict", stations.max(FDB_MAX), Switch::make_up, Switch::decide);
     }
+    // All ports untagged in VLAN 1, as they are when filtering is switched on and nothing else is said.
+    let mut filtering = Switch::new(stations, true);
+    criterion.bench_with_input(BenchmarkId::new("decide/vlan", stations), &(), |bench, ()| {
+        bench.iter_custom(|frames| filtering.time(frames, Switch::talk, Switch::decide));
+    });
 }
 
 criterion_group! {

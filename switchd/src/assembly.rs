@@ -1,7 +1,7 @@
 //! Configuration to bridge: the same settings in the words of the core.
 
 use anyhow::Context;
-use bridge::{Bridge, BridgeSettings, Moment, NewEntry, PortId, PortSettings, Span};
+use bridge::{Bridge, BridgeSettings, Moment, NewEntry, PortId, PortSettings, Span, VlanSettings};
 use config::{Config, EntryType, PortConfig, PortKind, PortState, StaticEntry};
 
 use crate::attachment::Attachment;
@@ -48,6 +48,7 @@ pub(crate) fn bridge_settings(config: &Config) -> BridgeSettings {
         group_fwd_mask: config.bridge.group_fwd_mask,
         no_linklocal_learn: config.bridge.no_linklocal_learn,
         move_damping: Span(config.bridge.move_damping.as_millis() as u64),
+        vlan: VlanSettings::default(),
     }
 }
 

@@ -194,7 +194,7 @@ impl Worker {
 
     fn forward(&mut self, ingress: PortId, now: Moment) {
         self.changed |= !self.batch.is_empty();
-        self.bridge.look_ahead((0..self.batch.len()).map(|index| self.batch.frame(index)));
+        self.bridge.look_ahead(ingress, (0..self.batch.len()).map(|index| self.batch.frame(index)));
         for index in 0..self.batch.len() {
             let frame = self.batch.frame(index);
             let wire_len = self.batch.wire_len(index);
@@ -219,6 +219,7 @@ impl Worker {
 
     /// One delivery per egress, each frame in the order of its arrival.
     fn transmit(&mut self, ingress: PortId, now: Moment) {
+        let tpid = self.bridge.vlan_tpid();
         let (batch, samples) = (&self.batch, &mut self.samples);
         let mut sample = |index: u16, egress, reason| {
             let (bytes, tag) = batch.bytes(usize::from(index));
@@ -233,16 +234,18 @@ impl Worker {
                 }
                 continue;
             };
-            let mut left = queue;
-            while !left.is_empty() {
-                let run = halves.tx.send_run(&self.batch, left);
+            let mut place = 0;
+            while place < queue.len() {
+                let kept = &queue[place..place + self.deliveries.kept(egress, place)];
+                let run = halves.tx.send_run(&self.batch, kept);
                 self.bridge.sent_whole(egress, run.frames, run.bytes);
-                let Some((&index, behind)) = left.get(run.frames..).and_then(<[u16]>::split_first) else {
-                    break;
-                };
-                left = behind;
+                place += run.frames;
+                let Some(&index) = queue.get(place) else { break };
+                let edit = self.deliveries.edit(egress, place);
+                place += 1;
                 // The bridge queues only what parsed.
-                let Ok(frame) = self.batch.frame(usize::from(index)) else { continue };
+                let Ok(mut frame) = self.batch.frame(usize::from(index)) else { continue };
+                edit.apply(tpid, &mut frame);
                 let handed = match run.refused {
                     Some(refusal) => Err(Loss::Refused(refusal)),
                     None => self.transmitter.hand_over(halves.tx.as_mut(), &frame),

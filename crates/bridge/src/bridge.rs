@@ -9,9 +9,11 @@ use crate::moment::{Moment, Span};
 use crate::port::{LocalKind, PortId, Ports, max_len};
 use crate::reason::{DropReason, Side};
 use crate::settings::{BridgeSettings, PortSettings, SettingsRefused};
+use crate::vlans::Vlans;
 
-/// The only filtering database as long as VLANs are not told apart.
-pub(crate) const FID: u16 = 0;
+/// The filtering database of frames that are in no VLAN: the only one where VLANs are not told apart. Where
+/// they are it has what holds in all of them.
+pub(crate) const NO_VLAN: u16 = 0;
 
 /// The state of one switch and all its rules.
 #[derive(Clone, Debug)]
@@ -21,6 +23,7 @@ pub struct Bridge {
     pub(crate) fdb: Fdb,
     /// While the topology changes: how long a silent station is remembered at most.
     pub(crate) topology_change: Option<Span>,
+    pub(crate) vlans: Vlans,
 }
 
 /// What a port that does not exist has counted.
@@ -31,7 +34,8 @@ impl Bridge {
     #[must_use]
     pub fn new(settings: BridgeSettings) -> Self {
         let fdb = Fdb::new(settings.fdb_max, settings.ageing_time, settings.move_damping);
-        let mut bridge = Self { settings, ports: Ports::default(), fdb, topology_change: None };
+        let vlans = Vlans::new(settings.vlan);
+        let mut bridge = Self { settings, ports: Ports::default(), fdb, topology_change: None, vlans };
         bridge.limit_fdb(Moment(0));
         bridge
     }
@@ -52,6 +56,7 @@ impl Bridge {
         if settings.fdb_max != self.settings.fdb_max {
             return Err(SettingsRefused::FdbMax);
         }
+        self.set_vlan_settings(settings.vlan);
         self.settings = settings;
         self.limit_fdb(now);
         Ok(())
@@ -71,12 +76,14 @@ impl Bridge {
         self.fdb.set_limits(ageing, move_damping, fdb_max_learned, now);
     }
 
-    /// Adds a port, its link down and without a check of the MTU.
+    /// Adds a port, its link down and without a check of the MTU, in the default VLAN.
     ///
     /// # Errors
     /// A [`SettingsRefused`] says which setting can't be, or that there are too many ports.
     pub fn add_port(&mut self, settings: PortSettings) -> Result<PortId, SettingsRefused> {
-        self.ports.add(settings)
+        let port = self.ports.add(settings)?;
+        self.vlans.add_port(port);
+        Ok(port)
     }
 
     /// Changes the settings of a port; the next frame obeys them. A port that goes down by that loses its
@@ -108,6 +115,7 @@ impl Bridge {
         self.set_local(port, None, LocalKind::Kernel);
         self.fdb.forget(port);
         self.ports.remove(port);
+        self.vlans.remove_port(port);
         self.settle_locals();
     }
 
@@ -141,14 +149,15 @@ impl Bridge {
         let new = mac.filter(|mac| is_station(*mac)).map(|mac| (mac, kind));
         let old = std::mem::replace(&mut port.local, new);
         if let Some((mac, _)) = old.filter(|(mac, _)| new.is_none_or(|(new, _)| new != *mac)) {
-            let key = Key::new(FID, mac.to_u64());
+            let key = Key::new(NO_VLAN, mac.to_u64());
             if self.local_owner(key) == Some(id) {
                 self.fdb.remove(key);
                 self.settle_locals();
             }
         }
         if let Some((mac, kind)) = new {
-            let key = Key::new(FID, mac.to_u64());
+            self.own_in_vlans(id, mac);
+            let key = Key::new(NO_VLAN, mac.to_u64());
             if self.local_owner(key).is_none_or(|owner| owner == id) {
                 self.fdb.set_local(key, id, kind == LocalKind::Kernel);
             }
@@ -163,7 +172,7 @@ impl Bridge {
     pub(crate) fn settle_locals(&mut self) {
         for (id, port) in self.ports.iter() {
             let Some((mac, kind)) = port.local else { continue };
-            let key = Key::new(FID, mac.to_u64());
+            let key = Key::new(NO_VLAN, mac.to_u64());
             if !matches!(self.fdb.entry(key), Some((_, EntryKind::Local))) {
                 self.fdb.set_local(key, id, kind == LocalKind::Kernel);
             }
@@ -232,12 +241,19 @@ impl Bridge {
         self.ports.get(port).map_or(&NOTHING, |port| &port.counters)
     }
 
-    /// On which port a station is, as a frame at the time of the last frame or [`Bridge::tick`] would find
-    /// out.
+    /// On which port a station is, as a frame without a VLAN at the time of the last frame or [`Bridge::tick`]
+    /// would find out.
     #[inline]
     #[must_use]
     pub fn lookup(&self, mac: MacAddr) -> Option<PortId> {
-        let found = self.fdb.lookup(Key::new(FID, mac.to_u64()))?;
+        self.lookup_in(NO_VLAN, mac)
+    }
+
+    /// The same in the database of this number, which is that of the VLAN.
+    #[inline]
+    #[must_use]
+    pub fn lookup_in(&self, fid: u16, mac: MacAddr) -> Option<PortId> {
+        let found = self.fdb.lookup(Key::new(fid, mac.to_u64()))?;
         (found.way != Way::Nowhere).then_some(found.port)
     }
 
@@ -249,7 +265,7 @@ impl Bridge {
     /// The entry of a station, unless it has expired.
     #[must_use]
     pub fn entry(&self, mac: MacAddr) -> Option<FdbEntry> {
-        self.fdb.show(Key::new(FID, mac.to_u64()))
+        self.fdb.show(Key::new(NO_VLAN, mac.to_u64()))
     }
 
     /// The entries in `places` places of the table from place `from` on, and the place to go on from; `None`

@@ -6,7 +6,7 @@ use crate::reason::{DropReason, Side};
 ///
 /// `rx_frames = forwarded + ingress_drops()`, and `copies = tx_frames + egress_drops()` once the worker
 /// has reported every copy.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortCounters {
     /// Frames that came in here.
     pub rx_frames: u64,
@@ -32,6 +32,12 @@ pub struct PortCounters {
     pub damped: u64,
     /// Drops by reason, indexed by `DropReason as usize`.
     pub drops: [u64; DropReason::COUNT],
+}
+
+impl Default for PortCounters {
+    fn default() -> Self {
+        Self::ZERO
+    }
 }
 
 impl PortCounters {

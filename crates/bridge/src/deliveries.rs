@@ -4,6 +4,7 @@
 use crate::event::Event;
 use crate::port::{MAX_PORTS, PortId};
 use crate::samples::Lost;
+use crate::vlans::TagEdit;
 
 /// Most events that are kept between two calls of [`Deliveries::clear`].
 const MAX_EVENTS: usize = 16;
@@ -18,6 +19,10 @@ pub struct Deliveries {
     max_batch: usize,
     /// `max_batch` places for each possible port, one port behind the other.
     queues: Box<[u16]>,
+    /// What becomes of each one's tag, as the number of a [`TagEdit`].
+    edits: Box<[u16]>,
+    /// Whether any of them is not [`TagEdit::KEEP`].
+    any_edit: bool,
     /// How many of its places each port uses.
     lengths: Box<[u16]>,
     /// Ports with at least one frame, in the order in which they got their first.
@@ -35,6 +40,8 @@ impl Deliveries {
         Self {
             max_batch,
             queues: vec![0; MAX_PORTS * max_batch].into_boxed_slice(),
+            edits: vec![0; MAX_PORTS * max_batch].into_boxed_slice(),
+            any_edit: false,
             lengths: vec![0; MAX_PORTS].into_boxed_slice(),
             touched: Vec::with_capacity(MAX_PORTS),
             events: Vec::with_capacity(MAX_EVENTS),
@@ -60,6 +67,27 @@ impl Deliveries {
         let start = usize::from(port.0) * self.max_batch;
         let length = self.lengths.get(usize::from(port.0)).map_or(0, |length| usize::from(*length));
         self.queues.get(start..start + length).unwrap_or_default()
+    }
+
+    /// What becomes of the tag of the frame at this `place` of the port's queue.
+    #[inline]
+    #[must_use]
+    pub fn edit(&self, port: PortId, place: usize) -> TagEdit {
+        let edit = self.edits.get(usize::from(port.0) * self.max_batch + place);
+        edit.map_or(TagEdit::KEEP, |edit| TagEdit(*edit))
+    }
+
+    /// How many frames from this `place` of the port's queue on keep the tag that they came with.
+    #[inline]
+    #[must_use]
+    pub fn kept(&self, port: PortId, place: usize) -> usize {
+        let frames = self.queue(port).len().saturating_sub(place);
+        if self.any_edit {
+            return (place..place + frames)
+                .take_while(|place| self.edit(port, *place) == TagEdit::KEEP)
+                .count();
+        }
+        frames
     }
 
     /// What happened to stations, in order: the first few of this turn.
@@ -100,6 +128,7 @@ impl Deliveries {
     pub fn clear(&mut self) {
         self.events.clear();
         self.lost.clear();
+        self.any_edit = false;
         self.events_left_out = 0;
         for port in self.touched.drain(..) {
             self.lengths[usize::from(port.0)] = 0;
@@ -108,14 +137,16 @@ impl Deliveries {
 
     /// Appends a frame to a port's queue; false if that is full, which takes more than `max_batch` frames
     /// without a [`Deliveries::clear`].
-    #[inline]
-    pub(crate) fn push(&mut self, port: PortId, index: u16) -> bool {
+    #[inline(always)]
+    pub(crate) fn push(&mut self, port: PortId, index: u16, edit: TagEdit) -> bool {
         let Some(length) = self.lengths.get_mut(usize::from(port.0)) else { return false };
         let used = usize::from(*length);
         if used == self.max_batch {
             return false;
         }
-        self.queues[usize::from(port.0) * self.max_batch + used] = index;
+        let place = usize::from(port.0) * self.max_batch + used;
+        (self.queues[place], self.edits[place]) = (index, edit.0);
+        self.any_edit |= edit != TagEdit::KEEP;
         *length += 1;
         if used == 0 {
             self.touched.push(port);
@@ -132,22 +163,22 @@ mod tests {
     fn queues_keep_their_order_and_start_empty_after_clear() {
         let mut out = Deliveries::new(3);
         for (port, index) in [(7, 0), (1022, 0), (7, 2)] {
-            assert!(out.push(PortId(port), index));
+            assert!(out.push(PortId(port), index, TagEdit::KEEP));
         }
         let all: Vec<_> = out.iter().map(|(port, queue)| (port.0, queue.to_vec())).collect();
         assert_eq!(all, [(7, vec![0, 2]), (1022, vec![0])]);
         out.clear();
         assert!(out.is_empty() && out.queue(PortId(7)).is_empty());
-        assert!(out.push(PortId(7), 1));
+        assert!(out.push(PortId(7), 1, TagEdit::KEEP));
         assert_eq!(out.queue(PortId(7)), [1]);
     }
 
     #[test]
     fn a_full_queue_and_an_impossible_port_take_nothing() {
         let mut out = Deliveries::new(1);
-        assert!(out.push(PortId(0), 0));
-        assert!(!out.push(PortId(0), 1));
-        assert!(!out.push(PortId(u16::MAX), 0));
+        assert!(out.push(PortId(0), 0, TagEdit::KEEP));
+        assert!(!out.push(PortId(0), 1, TagEdit::KEEP));
+        assert!(!out.push(PortId(u16::MAX), 0, TagEdit::KEEP));
         assert_eq!(out.iter().count(), 1);
         assert!(out.queue(PortId(u16::MAX)).is_empty());
     }

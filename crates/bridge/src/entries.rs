@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use frame::MacAddr;
+use frame::{MacAddr, Vid};
 
-use crate::bridge::{Bridge, FID, is_station};
+use crate::bridge::{Bridge, NO_VLAN, is_station};
 use crate::fdb::{EntryKind, Key};
 use crate::moment::Moment;
 use crate::port::PortId;
@@ -59,6 +59,8 @@ pub enum EntryRefused {
     HostTakesLocal(MacAddr),
     /// A dynamic entry where `fdb_max` is 0.
     NoRoom,
+    /// An entry in a VLAN that its port is not in.
+    NotInVlan(PortId, Vid),
 }
 
 impl fmt::Display for EntryRefused {
@@ -82,6 +84,13 @@ impl fmt::Display for EntryRefused {
             Self::HostTakesLocal(mac) => {
                 write!(f, "{mac} on the host's own port can only be a local entry: make it one")
             }
+            Self::NotInVlan(port, vlan) => {
+                write!(
+                    f,
+                    "port number {} is not a member of VLAN {vlan}: add the VLAN to the port first",
+                    port.0
+                )
+            }
             Self::NoRoom => write!(f, "the FDB has no room for dynamic entries: raise fdb_max"),
         }
     }
@@ -89,28 +98,63 @@ impl fmt::Display for EntryRefused {
 
 impl std::error::Error for EntryRefused {}
 
+/// An address as the user names it: in one VLAN, or without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The address.
+    pub mac: MacAddr,
+    /// Its VLAN. Without one an entry is made, replaced or removed for frames that are in no VLAN, and, where
+    /// VLANs are told apart, for each VLAN that its port is in at the time. A blackhole without a VLAN is one
+    /// in all.
+    pub vlan: Option<Vid>,
+}
+
+impl From<MacAddr> for Address {
+    fn from(mac: MacAddr) -> Self {
+        Self { mac, vlan: None }
+    }
+}
+
+impl From<(MacAddr, Option<Vid>)> for Address {
+    fn from((mac, vlan): (MacAddr, Option<Vid>)) -> Self {
+        Self { mac, vlan }
+    }
+}
+
 impl Bridge {
     /// Makes an entry for an address that has none.
     ///
     /// # Errors
-    /// An [`EntryRefused`] says what is wrong with it.
-    pub fn add_entry(&mut self, mac: MacAddr, entry: NewEntry, now: Moment) -> Result<(), EntryRefused> {
+    /// An [`EntryRefused`] says what is wrong with it; nothing is made then.
+    pub fn add_entry(
+        &mut self,
+        address: impl Into<Address>,
+        entry: NewEntry,
+        now: Moment,
+    ) -> Result<(), EntryRefused> {
+        let address = address.into();
         self.fdb.set_now(now);
-        self.check(mac, entry)?;
-        if self.fdb.lookup(Key::new(FID, mac.to_u64())).is_some() {
-            return Err(EntryRefused::Exists(mac));
+        self.check(address, entry)?;
+        if self.keys(address, entry.parts().1).any(|key| self.fdb.lookup(key).is_some()) {
+            return Err(EntryRefused::Exists(address.mac));
         }
-        self.make(mac, entry)
+        self.make(address, entry)
     }
 
     /// Makes an entry, in place of whatever there was; a locked one is unlocked by that.
     ///
     /// # Errors
     /// An [`EntryRefused`] says what is wrong with it.
-    pub fn replace_entry(&mut self, mac: MacAddr, entry: NewEntry, now: Moment) -> Result<(), EntryRefused> {
+    pub fn replace_entry(
+        &mut self,
+        address: impl Into<Address>,
+        entry: NewEntry,
+        now: Moment,
+    ) -> Result<(), EntryRefused> {
+        let address = address.into();
         self.fdb.set_now(now);
-        self.check(mac, entry)?;
-        self.make(mac, entry)
+        self.check(address, entry)?;
+        self.make(address, entry)
     }
 
     /// Makes a static entry, in place of a learned or configured one of that address. It does not age and
@@ -118,9 +162,10 @@ impl Bridge {
     ///
     /// # Errors
     /// An [`EntryRefused`] says what is wrong with it.
-    pub fn add_static(&mut self, mac: MacAddr, port: PortId) -> Result<(), EntryRefused> {
-        self.check(mac, NewEntry::Static(port))?;
-        self.make(mac, NewEntry::Static(port))
+    pub fn add_static(&mut self, address: impl Into<Address>, port: PortId) -> Result<(), EntryRefused> {
+        let address = address.into();
+        self.check(address, NewEntry::Static(port))?;
+        self.make(address, NewEntry::Static(port))
     }
 
     /// Removes an entry of any kind, given the port that it is on: none for a blackhole.
@@ -129,20 +174,24 @@ impl Bridge {
     /// [`EntryRefused::NoSuchEntry`], or [`EntryRefused::Local`] for the address of a device.
     pub fn remove_entry(
         &mut self,
-        mac: MacAddr,
+        address: impl Into<Address>,
         port: Option<PortId>,
         now: Moment,
     ) -> Result<(), EntryRefused> {
+        let address = address.into();
         self.fdb.set_now(now);
-        let key = Key::new(FID, mac.to_u64());
-        let (found, kind) = self.fdb.entry(key).ok_or(EntryRefused::NoSuchEntry(mac))?;
-        if (kind != EntryKind::Blackhole).then_some(found.port) != port {
-            return Err(EntryRefused::NoSuchEntry(mac));
+        let is_on_port = |key: &Key| {
+            let entry = self.fdb.entry(*key);
+            entry.is_some_and(|(found, kind)| (kind != EntryKind::Blackhole).then_some(found.port) == port)
+        };
+        let keys: Vec<Key> = self.keys(address, port).filter(is_on_port).collect();
+        if keys.is_empty() {
+            return Err(EntryRefused::NoSuchEntry(address.mac));
         }
-        if self.is_device(mac) {
-            return Err(EntryRefused::Local(mac));
+        if self.is_device(address.mac) {
+            return Err(EntryRefused::Local(address.mac));
         }
-        self.fdb.remove(key);
+        keys.into_iter().for_each(|key| self.fdb.remove(key));
         Ok(())
     }
 
@@ -150,26 +199,46 @@ impl Bridge {
     /// that age, and where no port is named either, those of other programs too. The addresses of devices
     /// stay. Says how many were removed.
     pub fn flush(&mut self, port: Option<PortId>, kind: Option<EntryKind>) -> usize {
+        self.flush_in(None, port, kind)
+    }
+
+    /// The same for one VLAN.
+    pub fn flush_in(&mut self, vlan: Option<Vid>, port: Option<PortId>, kind: Option<EntryKind>) -> usize {
         let ages = |entry: EntryKind| match entry {
             EntryKind::Dynamic | EntryKind::Locked => true,
             EntryKind::External => port.is_none(),
             EntryKind::Static | EntryKind::Sticky | EntryKind::Local | EntryKind::Blackhole => false,
         };
-        let meant: Vec<MacAddr> = self
+        let meant: Vec<Key> = self
             .fdb
             .iter()
+            .filter(|entry| vlan.is_none_or(|vlan| entry.fid == vlan.get()))
             .filter(|entry| port.is_none() || entry.port == port)
             .filter(|entry| kind.map_or_else(|| ages(entry.kind), |kind| entry.kind == kind))
             .filter(|entry| entry.kind != EntryKind::Local || !self.is_device(entry.mac))
-            .map(|entry| entry.mac)
+            .map(|entry| Key::new(entry.fid, entry.mac.to_u64()))
             .collect();
-        for mac in &meant {
-            self.fdb.remove(Key::new(FID, mac.to_u64()));
+        for key in &meant {
+            self.fdb.remove(*key);
         }
         meant.len()
     }
 
-    fn check(&self, mac: MacAddr, entry: NewEntry) -> Result<(), EntryRefused> {
+    /// The places where an entry on `port` stands for this address.
+    fn keys(&self, address: Address, port: Option<PortId>) -> impl Iterator<Item = Key> + use<> {
+        let fids = match address.vlan {
+            Some(vlan) => vec![vlan.get()],
+            None => {
+                let vlans = port.filter(|_| self.vlans.on()).map(|port| self.vlans.entries(port));
+                let vlans = vlans.into_iter().flatten().map(|entry| entry.vid.get());
+                std::iter::once(NO_VLAN).chain(vlans).collect()
+            }
+        };
+        fids.into_iter().map(move |fid| Key::new(fid, address.mac.to_u64()))
+    }
+
+    fn check(&self, address: Address, entry: NewEntry) -> Result<(), EntryRefused> {
+        let Address { mac, vlan } = address;
         if !is_station(mac) {
             return Err(EntryRefused::NotAStation(mac));
         }
@@ -182,6 +251,9 @@ impl Bridge {
             if kind == EntryKind::Dynamic && !port.learns {
                 return Err(EntryRefused::NotLearning(id));
             }
+            if let Some(vlan) = vlan.filter(|vlan| self.vlans.entry(id, *vlan).is_none()) {
+                return Err(EntryRefused::NotInVlan(id, vlan));
+            }
         }
         if self.is_device(mac) {
             return Err(EntryRefused::Local(mac));
@@ -189,9 +261,13 @@ impl Bridge {
         Ok(())
     }
 
-    fn make(&mut self, mac: MacAddr, entry: NewEntry) -> Result<(), EntryRefused> {
+    fn make(&mut self, address: Address, entry: NewEntry) -> Result<(), EntryRefused> {
         let (kind, port) = entry.parts();
-        let made = self.fdb.set(Key::new(FID, mac.to_u64()), port, kind);
-        made.then_some(()).ok_or(EntryRefused::NoRoom)
+        for key in self.keys(address, port) {
+            if !self.fdb.set(key, port, kind) {
+                return Err(EntryRefused::NoRoom);
+            }
+        }
+        Ok(())
     }
 }

@@ -1,17 +1,18 @@
 //! What would happen to a frame, and why: the stages of [`crate::pipeline`] on a copy of what they would meet,
 //! each stage's value written down.
 
-use frame::{Frame, FrameFault, MacAddr, segment_len};
+use frame::{EtherType, Frame, FrameFault, MacAddr};
 
-use crate::bridge::{Bridge, FID};
+use crate::bridge::{Bridge, NO_VLAN};
 use crate::deliveries::Deliveries;
 use crate::fdb::{FdbEntry, Key, Lesson};
 use crate::moment::Moment;
 use crate::pipeline::{Decided, Targets, addresses};
-use crate::port::PortId;
+use crate::port::{Port, PortId};
 use crate::reason::DropReason;
-use crate::rules::flood::{Class, Refusal, refusal};
-use crate::rules::reserved;
+use crate::rules::flood::{Class, Origin, Refusal, refusal};
+use crate::rules::{reserved, vlan};
+use crate::vlans::{Classified, TagEdit};
 
 /// What a frame is by its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +32,34 @@ pub enum Kind {
 /// What becomes of the frame at one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The port is to send it.
-    Gets,
+    /// The port is to send it, with this tag; as it came where VLANs are not told apart.
+    Gets(TagEdit),
     /// It does not, for this reason.
     Refuses(Refusal),
+}
+
+/// How a frame came to its VLAN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VlanStep {
+    /// What made it so.
+    pub by: VlanBy,
+    /// The VLAN; 0 if there is none for it.
+    pub vid: u16,
+    /// The priority of its tag, 0 to 7.
+    pub priority: u16,
+}
+
+/// What puts a frame into a VLAN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VlanBy {
+    /// Its tag.
+    Tag,
+    /// The port's PVID, as it has no tag.
+    Pvid,
+    /// The port's PVID, as its tag says a priority only.
+    PvidPriority,
+    /// The port's PVID, as its tag is of this TPID, and so is payload here.
+    PvidForeign(EtherType),
 }
 
 /// The way of one frame.
@@ -44,6 +69,8 @@ pub struct Explanation {
     pub ingress: PortId,
     /// What it is.
     pub kind: Kind,
+    /// How its VLAN was found, where VLANs are told apart.
+    pub vlan: Option<VlanStep>,
     /// What its source has taught.
     pub lesson: Lesson,
     /// The entry of its destination, where one was looked up and found.
@@ -58,7 +85,7 @@ pub struct Explanation {
 /// One step of the way, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// `parse`, `learn`, `look up`, `decide` or `emit`.
+    /// `parse`, `vlan`, `learn`, `look up`, `decide` or `emit`.
     pub stage: &'static str,
     /// What happened there.
     pub words: String,
@@ -76,36 +103,44 @@ impl Bridge {
         frame: &Result<Frame<'_>, FrameFault>,
         now: Moment,
     ) -> Explanation {
-        let mut copy = self.excerpt(frame.as_ref().ok());
+        let mut copy = self.excerpt(ingress, frame.as_ref().ok());
         copy.fdb.set_now(now);
         let mut explanation = Explanation {
             ingress,
             kind: Kind::Unreadable,
+            vlan: None,
             lesson: Lesson::NotAsked,
             entry: None,
             ports: Vec::new(),
             outcome: Ok(()),
         };
-        explanation.outcome = copy.walk(frame, &mut explanation);
+        explanation.outcome = match copy.vlans.on() {
+            true => copy.walk::<true>(frame, &mut explanation),
+            false => copy.walk::<false>(frame, &mut explanation),
+        };
         explanation
     }
 
     /// A copy for one frame to go through.
-    fn excerpt(&self, frame: Option<&Frame<'_>>) -> Self {
+    fn excerpt(&self, ingress: PortId, frame: Option<&Frame<'_>>) -> Self {
         let keys = frame.map(|frame| {
             let (destination, source) = addresses(frame);
-            [destination, source].map(|address| Key::new(FID, address))
+            let classified = self.vlans.classify_if_on(ingress, frame);
+            [destination, source]
+                .map(|address| [NO_VLAN, classified.fid].map(|fid| Key::new(fid, address)))
+                .concat()
         });
-        let fdb = self.fdb.excerpt(keys.as_ref().map_or(&[], |keys| keys));
+        let fdb = self.fdb.excerpt(&keys.unwrap_or_default());
         Self {
             settings: self.settings,
             ports: self.ports.clone(),
             fdb,
             topology_change: self.topology_change,
+            vlans: self.vlans.clone(),
         }
     }
 
-    fn walk(
+    fn walk<const VLANS: bool>(
         &mut self,
         frame: &Result<Frame<'_>, FrameFault>,
         explanation: &mut Explanation,
@@ -113,32 +148,52 @@ impl Bridge {
         let ingress = explanation.ingress;
         let frame = frame.as_ref().map_err(|fault| DropReason::from(*fault))?;
         explanation.kind = kind(frame);
-        let admitted = self.admit(ingress, frame)?;
+        explanation.vlan = self.vlan_step(ingress, frame);
+        let admitted = self.admit::<VLANS>(ingress, frame)?;
         let taught = self.learn(admitted, &mut Deliveries::new(0));
         explanation.lesson = taught.lesson;
-        let decided = self.decide(&taught);
+        let decided = self.decide::<VLANS>(&taught);
         if explanation.kind == Kind::Unicast && !taught.ended() {
-            explanation.entry = self.fdb.show(Key::new(FID, taught.destination()));
+            explanation.entry = self.shown_entry::<VLANS>(taught.vlan(), taught.destination());
         }
         explanation.ports = match &decided {
-            Ok(decided) => self.verdicts(decided),
-            Err(DropReason::NoEgress) => self.nobody(ingress, explanation.kind),
+            Ok(decided) => self.verdicts::<VLANS>(decided),
+            Err(DropReason::NoEgress) => self.nobody::<VLANS>(ingress, taught.vlan(), explanation.kind),
             Err(_) => Vec::new(),
         };
         decided.map(|_| ())
     }
 
-    fn verdicts(&self, decided: &Decided<'_>) -> Vec<(PortId, Verdict)> {
-        let len = segment_len(decided.frame);
+    fn vlan_step(&self, ingress: PortId, frame: &Frame<'_>) -> Option<VlanStep> {
+        let classified = self.vlans.on().then(|| self.vlans.classify(ingress, frame))?;
+        let by = match frame.tag() {
+            None => VlanBy::Pvid,
+            Some(tag) if classified.foreign => VlanBy::PvidForeign(tag.tpid),
+            Some(tag) if tag.vid() == 0 => VlanBy::PvidPriority,
+            Some(_) => VlanBy::Tag,
+        };
+        Some(VlanStep { by, vid: classified.vid(), priority: classified.tci >> 13 })
+    }
+
+    /// The entry that a lookup has found, in the frame's VLAN or in all.
+    fn shown_entry<const VLANS: bool>(&self, vlan: Classified, destination: u64) -> Option<FdbEntry> {
+        self.find::<VLANS>(vlan, destination)?;
+        let in_all = || self.fdb.show(Key::new(NO_VLAN, destination));
+        self.fdb.show(Key::new(vlan.fid, destination)).or_else(in_all)
+    }
+
+    fn verdicts<const VLANS: bool>(&self, decided: &Decided<'_>) -> Vec<(PortId, Verdict)> {
         let gets = |id: PortId| match self.ports.get(id) {
-            Some(port) if len > port.max_len => (id, Verdict::Refuses(Refusal::Mtu)),
-            _ => (id, Verdict::Gets),
+            Some(port) if decided.len() > port.max_len => (id, Verdict::Refuses(Refusal::Mtu)),
+            _ if VLANS => (id, Verdict::Gets(self.vlans.form(decided.vlan, id))),
+            _ => (id, Verdict::Gets(TagEdit::KEEP)),
         };
         match decided.targets {
             Targets::One(port) => vec![gets(port)],
             Targets::AndHost(port, host) => vec![gets(port), gets(host)],
             Targets::Flood(class, origin, except) => {
-                let verdict = |(id, port)| match refusal(port, class, origin) {
+                let verdict = |(id, port)| match self.refuses::<VLANS>(id, port, class, origin, decided.vlan)
+                {
                     _ if Some(id) == except => (id, Verdict::Refuses(Refusal::CameFromHere)),
                     Some(refusal) => (id, Verdict::Refuses(refusal)),
                     None => gets(id),
@@ -148,17 +203,38 @@ impl Bridge {
         }
     }
 
+    /// Why a port gets no copy of a flood, by its settings or its VLANs.
+    fn refuses<const VLANS: bool>(
+        &self,
+        id: PortId,
+        port: &Port,
+        class: Class,
+        origin: Origin,
+        vlan: Classified,
+    ) -> Option<Refusal> {
+        refusal(port, class, origin).or_else(|| {
+            if !VLANS || self.sends(vlan, id) { None } else { vlan::refusal(&self.vlans, id, vlan) }
+        })
+    }
+
     /// Why each port refuses a flood that none takes.
-    fn nobody(&self, ingress: PortId, kind: Kind) -> Vec<(PortId, Verdict)> {
+    fn nobody<const VLANS: bool>(
+        &self,
+        ingress: PortId,
+        vlan: Classified,
+        kind: Kind,
+    ) -> Vec<(PortId, Verdict)> {
         let Some(from) = self.ports.get(ingress) else { return Vec::new() };
         let class = match kind {
             Kind::Broadcast => Class::Broadcast,
             Kind::Unicast => Class::Unknown,
             Kind::Multicast | Kind::Reserved | Kind::Unreadable => Class::Multicast,
         };
-        let why = |(id, port)| (id, refusal(port, class, from.origin).unwrap_or(Refusal::CameFromHere));
-        let came_from = |(id, why)| if id == ingress { (id, Refusal::CameFromHere) } else { (id, why) };
-        self.ports.iter().map(why).map(came_from).map(|(id, why)| (id, Verdict::Refuses(why))).collect()
+        let why = |(id, port)| match self.refuses::<VLANS>(id, port, class, from.origin, vlan) {
+            Some(why) if id != ingress => (id, Verdict::Refuses(why)),
+            _ => (id, Verdict::Refuses(Refusal::CameFromHere)),
+        };
+        self.ports.iter().map(why).collect()
     }
 }
 
@@ -175,7 +251,7 @@ fn kind(frame: &Frame<'_>) -> Kind {
 impl Explanation {
     /// The ports that get the frame.
     pub fn gets(&self) -> impl Iterator<Item = PortId> {
-        self.ports.iter().filter(|(_, verdict)| *verdict == Verdict::Gets).map(|(port, _)| *port)
+        self.ports.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Gets(_))).map(|(port, _)| *port)
     }
 
     /// The way in words, each port called as `name` says.
@@ -183,6 +259,9 @@ impl Explanation {
         let mut steps = Vec::new();
         let mut step = |stage, words: String| steps.push(Step { stage, words });
         step("parse", format!("came in on {}: {}", name(self.ingress), self.kind.words()));
+        if let Some(vlan) = self.vlan {
+            step("vlan", vlan.words());
+        }
         step("learn", lesson(self.lesson, &name));
         if let Some(entry) = &self.entry {
             let port = entry.port.map_or(String::new(), |port| format!(" on {}", name(port)));
@@ -196,7 +275,7 @@ impl Explanation {
         }
         for (port, verdict) in &self.ports {
             let words = match verdict {
-                Verdict::Gets => "gets it".to_owned(),
+                Verdict::Gets(edit) => format!("gets it{}", edit.words()),
                 Verdict::Refuses(refusal) => format!("does not get it: {}", refusal.words()),
             };
             step("emit", format!("{} {words}", name(*port)));
@@ -217,6 +296,32 @@ impl Kind {
     }
 }
 
+impl VlanStep {
+    fn words(self) -> String {
+        let by = match self.by {
+            VlanBy::Tag if self.vid == 4095 => return "none: 4095 is reserved".to_owned(),
+            VlanBy::Tag => "by its tag".to_owned(),
+            VlanBy::Pvid => "the port's PVID, for it has no tag".to_owned(),
+            VlanBy::PvidPriority => "the port's PVID, for its tag says a priority only".to_owned(),
+            VlanBy::PvidForeign(tpid) => format!("the port's PVID, for its {tpid} tag is payload here"),
+        };
+        match self.vid {
+            0 => "none: it has no VLAN's tag, and the port has no PVID".to_owned(),
+            vid => format!("VLAN {vid}, {by}; priority {}", self.priority),
+        }
+    }
+}
+
+impl TagEdit {
+    fn words(self) -> String {
+        match (self, self.tci()) {
+            (Self::KEEP, _) => String::new(),
+            (_, None) => ", untagged".to_owned(),
+            (_, Some(tci)) => format!(", tagged {}", tci & 0x0fff),
+        }
+    }
+}
+
 impl Refusal {
     fn words(self) -> String {
         match self {
@@ -225,6 +330,8 @@ impl Refusal {
             Self::State(state) => format!("its state is {}", state.name()),
             Self::Off(setting) => format!("{setting} is off"),
             Self::Isolated => "it is isolated, and so is the port that the frame came from".to_owned(),
+            Self::NotInVlan => "it is not a member of the VLAN".to_owned(),
+            Self::VlanState(state) => format!("the VLAN's state there is {}", state.name()),
             Self::NotForHost => "the host gets no unicast to unknown stations unless promisc".to_owned(),
             Self::Mtu => "the frame is longer than its MTU allows".to_owned(),
         }

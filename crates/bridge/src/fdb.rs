@@ -36,7 +36,7 @@ const AGE_BATCH: usize = 1024;
 pub struct FdbEntry {
     /// The station.
     pub mac: MacAddr,
-    /// The filtering database it belongs to; 0 as long as VLANs are not told apart.
+    /// The filtering database it belongs to: the number of the VLAN; 0 for what is in none, or in all.
     pub fid: u16,
     /// Where it is; a blackhole is nowhere.
     pub port: Option<PortId>,
@@ -222,7 +222,7 @@ impl Fdb {
     }
 
     /// Where a station is. An entry that has expired says nothing, also if it was not yet cleared away.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lookup(&self, Key(key): Key) -> Option<Found> {
         self.find(key).map(Slot::found)
     }
@@ -232,7 +232,7 @@ impl Fdb {
         self.find(key).map(|slot| (slot.found(), slot.kind()))
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, key: u64) -> Option<&Slot> {
         let slot = self.table.find(self.hash(key), |slot| slot.key == key)?;
         (self.now < self.first || !self.expired(slot)).then_some(slot)
@@ -251,7 +251,7 @@ impl Fdb {
 
     /// Notes that a frame from `key` came in on `port`, if its entry says that already; if it does not,
     /// [`Fdb::learn`] is to be asked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn refresh(&mut self, Key(key): Key, port: PortId) -> bool {
         let tick = self.tick;
         let hash = self.hash(key);

@@ -3,25 +3,30 @@
 //! place.
 //!
 //! The order is Linux Bridge's: a bad source is dropped before anything else, then come reserved
-//! addresses, then the state of the port, then who may send, and only what is admitted teaches anything
+//! addresses, then the state of the port, the VLAN, then who may send, and only what is admitted teaches anything
 //! (`br_handle_frame`, `br_handle_frame_finish` in `net/bridge/br_input.c`).
+//!
+//! The stages exist twice, with `VLANS` and without, so that a bridge that does not tell VLANs apart pays
+//! nothing for them; `VLANS` is what [`crate::vlans::Vlans::on`] says.
 
 use std::hint::black_box;
 
-use frame::{Frame, FrameFault, MacAddr, segment_len};
+use frame::vlan::TAG_LEN;
+use frame::{ETHERNET_HEADER, Frame, FrameFault, MacAddr, Vid, segment_len};
 
-use crate::bridge::{Bridge, FID};
+use crate::bridge::{Bridge, NO_VLAN};
 use crate::deliveries::Deliveries;
 use crate::event::Event;
-use crate::fdb::{Key, Lesson, Way};
+use crate::fdb::{Found, Key, Lesson, Way};
 use crate::moment::Moment;
-use crate::port::{Port, PortId};
+use crate::port::{LocalKind, Port, PortId};
 use crate::reason::DropReason;
-use crate::rules::flood::{Class, Origin};
+use crate::rules::flood::{Class, Origin, Refusal};
 use crate::rules::locked::{self, Gate};
-use crate::rules::reserved;
-use crate::rules::unicast;
+use crate::rules::{reserved, unicast, vlan};
 use crate::samples::Lost;
+use crate::settings::VlanProtocol;
+use crate::vlans::{Classified, TagEdit};
 
 /// From how many entries on [`Bridge::look_ahead`] looks: at 10,000 no gain could be measured.
 const OUT_OF_CACHE: usize = 16_384;
@@ -39,6 +44,7 @@ pub(crate) struct Admitted<'f> {
     /// The addresses, as integers of 48 bits.
     destination: u64,
     source: u64,
+    vlan: Classified,
     teaches: Teaches,
     /// Why it goes no further than to teach.
     end: Option<DropReason>,
@@ -69,12 +75,26 @@ impl Taught<'_> {
     pub(crate) fn destination(&self) -> u64 {
         self.admitted.destination
     }
+
+    pub(crate) fn vlan(&self) -> Classified {
+        self.admitted.vlan
+    }
 }
 
 /// A frame and who gets it.
 pub(crate) struct Decided<'f> {
     pub(crate) frame: &'f Frame<'f>,
+    pub(crate) vlan: Classified,
     pub(crate) targets: Targets,
+}
+
+impl Decided<'_> {
+    /// What an egress MTU judges: a frame that is to be cut goes by its longest segment. A VLAN's tag does not
+    /// count, one that is payload does.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        segment_len(self.frame) + if self.vlan.foreign { TAG_LEN } else { 0 }
+    }
 }
 
 pub(crate) enum Targets {
@@ -106,7 +126,10 @@ impl Bridge {
         let Some(port) = self.ports.get_mut(ingress) else { return };
         port.counters.rx_frames += 1;
         port.counters.rx_bytes += wire_len as u64;
-        let outcome = self.stages(ingress, index, frame, out);
+        let outcome = match self.vlans.on() {
+            true => self.stages::<true>(ingress, index, frame, out),
+            false => self.stages::<false>(ingress, index, frame, out),
+        };
         let Some(port) = self.ports.get_mut(ingress) else { return };
         match outcome {
             Ok(()) => port.counters.forwarded += 1,
@@ -120,20 +143,25 @@ impl Bridge {
     /// Brings the FDB entries that these frames need into the cache. Called with a whole batch before its
     /// first [`Bridge::forward`], the processor waits for all of them at once instead of one after the
     /// other: at a million entries that nearly halves the time. Changes nothing; does nothing while the FDB is so
-    /// small that it is in the cache anyway.
-    pub fn look_ahead<'f>(&self, frames: impl Iterator<Item = Result<Frame<'f>, FrameFault>>) {
+    /// small that it is in the cache anyway. All of the batch came in on `ingress`.
+    pub fn look_ahead<'f>(
+        &self,
+        ingress: PortId,
+        frames: impl Iterator<Item = Result<Frame<'f>, FrameFault>>,
+    ) {
         if self.fdb.len() < OUT_OF_CACHE {
             return;
         }
         for frame in frames.flatten() {
             let (destination, source) = addresses(&frame);
-            black_box(self.fdb.lookup(Key::new(FID, destination)));
-            black_box(self.fdb.lookup(Key::new(FID, source)));
+            let vlan = self.vlans.classify_if_on(ingress, &frame);
+            black_box(self.fdb.lookup(Key::new(vlan.fid, destination)));
+            black_box(self.fdb.lookup(Key::new(vlan.fid, source)));
         }
     }
 
     #[inline]
-    fn stages(
+    fn stages<const VLANS: bool>(
         &mut self,
         ingress: PortId,
         index: u16,
@@ -141,16 +169,38 @@ impl Bridge {
         out: &mut Deliveries,
     ) -> Result<(), DropReason> {
         let frame = frame.as_ref().map_err(|fault| DropReason::from(*fault))?;
-        let admitted = self.admit(ingress, frame)?;
-        let taught = self.learn(admitted, out);
-        let decided = self.decide(&taught)?;
-        self.emit(&decided, index, out);
+        let admitted = self.admit::<VLANS>(ingress, frame);
+        if VLANS && self.vlans.counts() {
+            self.count_vlan(ingress, frame, &admitted);
+        }
+        let taught = self.learn(admitted?, out);
+        let decided = self.decide::<VLANS>(&taught)?;
+        self.emit::<VLANS>(&decided, index, out);
         Ok(())
     }
 
-    /// Source sanity, reserved addresses, the port's state, who may send.
-    #[inline]
-    pub(crate) fn admit<'f>(
+    /// Counts the frame for its VLAN, if it has been let into one.
+    #[inline(never)]
+    fn count_vlan(
+        &mut self,
+        ingress: PortId,
+        frame: &Frame<'_>,
+        admitted: &Result<Admitted<'_>, DropReason>,
+    ) {
+        let is_in = match admitted {
+            Ok(admitted) => admitted.end != Some(DropReason::ReservedAddress),
+            // Those come after the VLAN.
+            Err(reason) => matches!(reason, DropReason::Locked | DropReason::BlackholeSource),
+        };
+        if is_in {
+            let vlan = self.vlans.classify(ingress, frame);
+            self.vlans.counting.received(ingress, vlan.vid(), vlan_bytes(frame, vlan));
+        }
+    }
+
+    /// Source sanity, reserved addresses, the port's state, the VLAN, who may send.
+    #[inline(always)]
+    pub(crate) fn admit<'f, const VLANS: bool>(
         &self,
         ingress: PortId,
         frame: &'f Frame<'f>,
@@ -163,13 +213,14 @@ impl Bridge {
             return Err(DropReason::SourceZero);
         }
         let port = self.ports.get(ingress).ok_or(DropReason::IngressDown)?;
-        let (teaches, end) =
-            if port.plain && !reserved::is_reserved(destination) && !self.fdb.has_blackholes() {
-                (Teaches::Station, None)
-            } else {
-                self.judge(port, ingress, destination, source)?
-            };
-        Ok(Admitted { frame, ingress, destination, source, teaches, end })
+        let vlan = if VLANS { self.vlans.classify(ingress, frame) } else { Classified::default() };
+        let plain = port.plain && !reserved::is_reserved(destination) && !self.fdb.has_blackholes();
+        let (teaches, end) = if plain && (!VLANS || self.vlans.enters(vlan, ingress)) {
+            (Teaches::Station, None)
+        } else {
+            self.judge(port, ingress, vlan, destination, source)?
+        };
+        Ok(Admitted { frame, ingress, destination, source, vlan, teaches, end })
     }
 
     /// What a frame may teach and whether it ends there, by all rules.
@@ -178,34 +229,48 @@ impl Bridge {
         &self,
         port: &Port,
         ingress: PortId,
+        vlan: Classified,
         destination: u64,
         source: u64,
     ) -> Result<(Teaches, Option<DropReason>), DropReason> {
         let teaches = if port.settings.learning { Teaches::Station } else { Teaches::Nothing };
         if reserved::is_reserved(destination) && self.stays_here(port, destination) {
-            let teaches = if self.teaches_here(port, destination) { teaches } else { Teaches::Nothing };
+            let in_vlan = vlan::admit(&self.vlans, ingress, vlan, true).is_ok();
+            let teaches =
+                if in_vlan && self.teaches_here(port, destination) { teaches } else { Teaches::Nothing };
             return Ok((teaches, Some(DropReason::ReservedAddress)));
         }
         if !port.learns {
             return Err(if port.up { DropReason::IngressBlocked } else { DropReason::IngressDown });
         }
-        if self.fdb.has_blackholes() && self.is_blackhole(source) {
+        let end = vlan::admit(&self.vlans, ingress, vlan, port.forwards)?;
+        if self.fdb.has_blackholes() && self.is_blackhole(vlan, source) {
             return Err(DropReason::BlackholeSource);
         }
         if port.settings.locked {
-            match locked::judge(&self.fdb, &port.settings, ingress, Key::new(FID, source)) {
+            match self.gate(port, ingress, vlan, source) {
                 Gate::Open => {}
                 Gate::Shut => return Err(DropReason::Locked),
                 Gate::Noted => return Ok((Teaches::Locked, Some(DropReason::Locked))),
             }
         }
-        Ok((teaches, (!port.forwards).then_some(DropReason::IngressLearning)))
+        Ok((teaches, if port.forwards { end } else { Some(DropReason::IngressLearning) }))
+    }
+
+    fn gate(&self, port: &Port, ingress: PortId, vlan: Classified, source: u64) -> Gate {
+        match self.without_vlan(vlan, source) {
+            // The address of a device of ours.
+            Some(_) => Gate::Shut,
+            None => locked::judge(&self.fdb, &port.settings, ingress, Key::new(vlan.fid, source)),
+        }
     }
 
     /// Whether a frame to a reserved address ends here. What the host itself sends passes, as from br0.
     fn stays_here(&self, port: &Port, destination: u64) -> bool {
         let (own, all) = (port.settings.group_fwd_mask, self.settings.group_fwd_mask);
-        !port.settings.host && !reserved::is_forwarded(destination, own, all)
+        let service = self.vlans.on() && self.settings.vlan.protocol == VlanProtocol::Dot1ad;
+        let required = if service { reserved::BY_8021AD } else { 0 };
+        !port.settings.host && !reserved::is_forwarded(destination, own, all, required)
     }
 
     /// Whether one that ends here teaches.
@@ -213,31 +278,66 @@ impl Bridge {
         port.learns && reserved::may_teach(destination, self.settings.no_linklocal_learn)
     }
 
-    fn is_blackhole(&self, source: u64) -> bool {
-        self.fdb.lookup(Key::new(FID, source)).is_some_and(|found| found.way == Way::Nowhere)
+    fn is_blackhole(&self, vlan: Classified, source: u64) -> bool {
+        let found = self.fdb.lookup(Key::new(vlan.fid, source)).or_else(|| self.without_vlan(vlan, source));
+        found.is_some_and(|found| found.way == Way::Nowhere)
+    }
+
+    /// What is known of an address in every VLAN, where VLANs are told apart: blackholes, and the addresses of
+    /// devices whose port is in the frame's VLAN. Linux has an entry in each VLAN for those; like its
+    /// `fdb_local_vlan_0` we have one in all.
+    #[cold]
+    fn without_vlan(&self, vlan: Classified, address: u64) -> Option<Found> {
+        if !self.vlans.on() {
+            return None;
+        }
+        match self.fdb.lookup(Key::new(NO_VLAN, address))?.way {
+            Way::Nowhere => Some(Found { port: PortId(u16::MAX), way: Way::Nowhere }),
+            Way::Host | Way::Kernel => self.device_in(vlan, MacAddr::from_u64(address)),
+            Way::Port => None,
+        }
+    }
+
+    /// The first port of the VLAN whose device has this address.
+    fn device_in(&self, vlan: Classified, mac: MacAddr) -> Option<Found> {
+        let vid = Vid::new(vlan.vid())?;
+        self.ports.iter().find_map(|(id, port)| {
+            let (_, kind) = port.local.filter(|(local, _)| *local == mac)?;
+            let way = if kind == LocalKind::Kernel { Way::Kernel } else { Way::Host };
+            self.vlans.entry(id, vid).map(|_| Found { port: id, way })
+        })
     }
 
     /// The source is behind the ingress port.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn learn<'f>(&mut self, admitted: Admitted<'f>, out: &mut Deliveries) -> Taught<'f> {
-        let &Admitted { ingress, source, teaches, .. } = &admitted;
-        let lesson = if teaches == Teaches::Station && self.fdb.refresh(Key::new(FID, source), ingress) {
+        let &Admitted { ingress, source, vlan, teaches, .. } = &admitted;
+        let key = Key::new(vlan.fid, source);
+        let lesson = if teaches == Teaches::Station && self.fdb.refresh(key, ingress) {
             Lesson::Known
         } else {
-            self.learn_anew(teaches, ingress, source, out)
+            self.learn_anew(teaches, ingress, vlan, source, out)
         };
         Taught { admitted, lesson }
     }
 
     /// The slow half of learning: all but a station that is known here.
     #[cold]
-    fn learn_anew(&mut self, teaches: Teaches, ingress: PortId, source: u64, out: &mut Deliveries) -> Lesson {
+    fn learn_anew(
+        &mut self,
+        teaches: Teaches,
+        ingress: PortId,
+        vlan: Classified,
+        source: u64,
+        out: &mut Deliveries,
+    ) -> Lesson {
         let limit = self.ports.get(ingress).and_then(|port| port.settings.max_macs);
-        let key = Key::new(FID, source);
-        let lesson = match teaches {
-            Teaches::Station => self.fdb.learn(key, ingress, limit),
-            Teaches::Locked => self.fdb.learn_locked(key, ingress, limit),
-            Teaches::Nothing => Lesson::NotAsked,
+        let key = Key::new(vlan.fid, source);
+        let lesson = match (teaches, self.without_vlan(vlan, source)) {
+            (Teaches::Nothing, _) => Lesson::NotAsked,
+            (_, Some(Found { port, way: Way::Host | Way::Kernel })) => Lesson::Own(port),
+            (Teaches::Station, _) => self.fdb.learn(key, ingress, limit),
+            (Teaches::Locked, _) => self.fdb.learn_locked(key, ingress, limit),
         };
         self.note(lesson, ingress, source, out);
         lesson
@@ -271,65 +371,115 @@ impl Bridge {
     }
 
     /// One port, all of them, or nobody.
-    #[inline]
-    pub(crate) fn decide<'f>(&self, taught: &Taught<'f>) -> Result<Decided<'f>, DropReason> {
-        let &Admitted { frame, ingress, destination, end, .. } = &taught.admitted;
+    #[inline(always)]
+    pub(crate) fn decide<'f, const VLANS: bool>(
+        &self,
+        taught: &Taught<'f>,
+    ) -> Result<Decided<'f>, DropReason> {
+        let &Admitted { frame, ingress, destination, vlan, end, .. } = &taught.admitted;
         if let Some(reason) = end {
             return Err(reason);
         }
         let port = self.ports.get(ingress).ok_or(DropReason::IngressDown)?;
         let class = if destination & GROUP != 0 {
             if destination == BROADCAST { Class::Broadcast } else { Class::Multicast }
-        } else if let Some(found) = self.fdb.lookup(Key::new(FID, destination)) {
+        } else if let Some(found) = self.find::<VLANS>(vlan, destination) {
             let targets = unicast::targets(&self.ports, ingress, port, found)?;
-            return Ok(Decided { frame, targets });
+            let targets = if VLANS { self.within(vlan, targets)? } else { targets };
+            return Ok(Decided { frame, vlan, targets });
         } else {
             Class::Unknown
         };
         let except = (!port.settings.hairpin).then_some(ingress);
-        if self.ports.flood(class, port.origin).iter().all(|port| Some(*port) == except) {
+        let takes = |port: &PortId| Some(*port) != except && (!VLANS || self.sends(vlan, *port));
+        if !self.ports.flood(class, port.origin).iter().any(takes) {
             return Err(DropReason::NoEgress);
         }
-        Ok(Decided { frame, targets: Targets::Flood(class, port.origin, except) })
+        Ok(Decided { frame, vlan, targets: Targets::Flood(class, port.origin, except) })
+    }
+
+    /// The entry of a destination.
+    #[inline(always)]
+    pub(crate) fn find<const VLANS: bool>(&self, vlan: Classified, destination: u64) -> Option<Found> {
+        match self.fdb.lookup(Key::new(vlan.fid, destination)) {
+            None if VLANS => self.without_vlan(vlan, destination),
+            found => found,
+        }
+    }
+
+    /// Whether the frame's VLAN lets `port` send it. The promiscuous host gets everything.
+    #[inline(always)]
+    pub(crate) fn sends(&self, vlan: Classified, port: PortId) -> bool {
+        self.vlans.leaves(vlan, port) || self.ports.promiscuous_host() == Some(port)
+    }
+
+    /// Those of a known station's ports that are in the frame's VLAN, or why there is none.
+    #[inline(always)]
+    fn within(&self, vlan: Classified, targets: Targets) -> Result<Targets, DropReason> {
+        match targets {
+            Targets::One(port) | Targets::AndHost(port, _) if self.sends(vlan, port) => Ok(targets),
+            Targets::AndHost(_, host) => Ok(Targets::One(host)),
+            Targets::One(port) => Err(match vlan::refusal(&self.vlans, port, vlan) {
+                Some(Refusal::VlanState(_)) => DropReason::EgressVlanBlocked,
+                _ => DropReason::EgressVlan,
+            }),
+            Targets::Flood(..) => Ok(targets),
+        }
     }
 
     /// A copy for each target that can carry it.
-    #[inline]
-    fn emit(&mut self, decided: &Decided<'_>, index: u16, out: &mut Deliveries) {
-        // What an egress MTU judges: a frame that is to be cut goes by its longest segment.
-        let len = segment_len(decided.frame);
+    #[inline(always)]
+    fn emit<const VLANS: bool>(&mut self, decided: &Decided<'_>, index: u16, out: &mut Deliveries) {
         match decided.targets {
-            Targets::One(port) => self.copy(port, len, index, out),
+            Targets::One(port) => self.copy::<VLANS>(port, decided, index, out),
             Targets::AndHost(port, host) => {
-                self.copy(port, len, index, out);
-                self.copy(host, len, index, out);
+                self.copy::<VLANS>(port, decided, index, out);
+                self.copy::<VLANS>(host, decided, index, out);
             }
             Targets::Flood(class, origin, except) => {
                 for place in 0..self.ports.flood(class, origin).len() {
                     let port = self.ports.flood(class, origin)[place];
-                    if Some(port) != except {
-                        self.copy(port, len, index, out);
+                    if Some(port) != except && (!VLANS || self.sends(decided.vlan, port)) {
+                        self.copy::<VLANS>(port, decided, index, out);
                     }
                 }
             }
         }
     }
 
-    #[inline]
-    fn copy(&mut self, egress: PortId, len: usize, index: u16, out: &mut Deliveries) {
+    #[inline(always)]
+    fn copy<const VLANS: bool>(
+        &mut self,
+        egress: PortId,
+        decided: &Decided<'_>,
+        index: u16,
+        out: &mut Deliveries,
+    ) {
         let Some(port) = self.ports.get_mut(egress) else { return };
         port.counters.copies += 1;
-        if len > port.max_len {
+        if VLANS && self.vlans.counts() {
+            let bytes = vlan_bytes(decided.frame, decided.vlan);
+            self.vlans.counting.sent(egress, decided.vlan.vid(), bytes);
+        }
+        if decided.len() > port.max_len {
             port.counters.drop(DropReason::Mtu, 1);
             out.lose(Lost { index, egress: Some(egress), reason: DropReason::Mtu });
-        } else if !out.push(egress, index) {
-            port.counters.drop(DropReason::TxFull, 1);
+        } else {
+            let edit = if VLANS { self.vlans.edit(decided.vlan, egress) } else { TagEdit::KEEP };
+            if !out.push(egress, index, edit) {
+                port.counters.drop(DropReason::TxFull, 1);
+            }
         }
     }
 }
 
+/// What a frame adds to the bytes of its VLAN's counters.
+fn vlan_bytes(frame: &Frame<'_>, vlan: Classified) -> usize {
+    frame.untagged_len() - ETHERNET_HEADER + if vlan.foreign { TAG_LEN } else { 0 }
+}
+
 /// Destination and source as integers: two loads for what would be twelve.
-#[inline]
+#[inline(always)]
 pub(crate) fn addresses(frame: &Frame<'_>) -> (u64, u64) {
     let both = frame.addresses();
     let word = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes));

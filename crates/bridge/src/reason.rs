@@ -89,6 +89,21 @@ reasons! {
     IngressLearning, Ingress, "ingress_learning",
         "the frame came in on a port whose state is learning: its source was learned, and that is all",
         "set the port's state to forwarding";
+    VlanNoPvid, Ingress, "vlan_no_pvid",
+        "the frame has no VLAN tag, or one with a priority only, and the port has no PVID to put it into a VLAN",
+        "give the port a PVID (access, native or pvid), or let the sender tag its frames";
+    VlanNotMember, Ingress, "vlan_not_member",
+        "the frame is tagged with a VLAN that the port is not a member of",
+        "add the VLAN to the port (vlans or trunk), or correct the sender's tag";
+    VlanReserved, Ingress, "vlan_reserved",
+        "the frame is tagged with VLAN 4095, which is reserved",
+        "the sender is broken or hostile; VLANs are 1 to 4094";
+    VlanBlocked, Ingress, "vlan_blocked",
+        "the frame's VLAN is disabled, blocking or listening on the port it came in on",
+        "set the state of that VLAN on the port to forwarding, unless it is one end of a loop";
+    VlanLearning, Ingress, "vlan_learning",
+        "the frame's VLAN is learning on the port it came in on: its source was learned, and that is all",
+        "set the state of that VLAN on the port to forwarding";
     BlackholeSource, Ingress, "blackhole_source",
         "the FDB has a blackhole entry for the source",
         "remove the entry if the station is to be heard";
@@ -113,6 +128,12 @@ reasons! {
     EgressBlocked, Ingress, "egress_blocked",
         "the destination is on a port whose state is not forwarding",
         "set that port's state to forwarding, or remove the entry that names it";
+    EgressVlan, Ingress, "egress_vlan",
+        "the destination is on a port that is not a member of the frame's VLAN",
+        "add the VLAN to that port, also if it is the host's, or remove the entry that names it";
+    EgressVlanBlocked, Ingress, "egress_vlan_blocked",
+        "the destination is on a port where the frame's VLAN is not forwarding",
+        "set the state of that VLAN on that port to forwarding";
     Isolated, Ingress, "isolated",
         "the destination is on an isolated port, and so is the source",
         "nothing to do if the stations are to be kept apart; otherwise set isolated = false on one of the ports";

@@ -5,3 +5,4 @@ pub(crate) mod locked;
 pub(crate) mod reserved;
 pub(crate) mod state;
 pub(crate) mod unicast;
+pub(crate) mod vlan;

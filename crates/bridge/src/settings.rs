@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use frame::{EtherType, Vid};
+
 use crate::fdb::MAX_DYNAMIC;
 use crate::moment::Span;
 use crate::port::{MAX_PORTS, PortId};
@@ -31,6 +33,66 @@ pub struct BridgeSettings {
     /// Beyond Linux Bridge: a learned station moves only once its old port has been silent for so long
     /// (up to a 16th less). Zero: at once.
     pub move_damping: Span,
+    /// What it makes of VLAN tags.
+    pub vlan: VlanSettings,
+}
+
+/// What a bridge makes of VLAN tags (`ip link set … type bridge vlan_…`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VlanSettings {
+    /// VLANs are told apart; if not, tags are part of the payload, and all below only waits.
+    pub filtering: bool,
+    /// Which tags are VLANs.
+    pub protocol: VlanProtocol,
+    /// The VLAN that a new port gets, untagged and as its PVID; none if `None`.
+    pub default_pvid: Option<Vid>,
+    /// What each VLAN has seen is counted.
+    pub stats: bool,
+    /// The same for each port apart; only with `stats`.
+    pub stats_per_port: bool,
+}
+
+impl Default for VlanSettings {
+    /// As a new Linux bridge.
+    fn default() -> Self {
+        Self {
+            filtering: false,
+            protocol: VlanProtocol::Dot1q,
+            default_pvid: Some(Vid::MIN),
+            stats: false,
+            stats_per_port: false,
+        }
+    }
+}
+
+/// Which tags are VLANs; others are payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum VlanProtocol {
+    /// Those of 802.1Q, 0x8100.
+    #[default]
+    Dot1q,
+    /// The service tags of 802.1ad, 0x88a8: customers' own tags are payload.
+    Dot1ad,
+}
+
+impl VlanProtocol {
+    /// The word for it, as `ip -d link` shows it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dot1q => "802.1Q",
+            Self::Dot1ad => "802.1ad",
+        }
+    }
+
+    /// The EtherType that introduces such a tag.
+    #[must_use]
+    pub const fn tpid(self) -> EtherType {
+        match self {
+            Self::Dot1q => EtherType::VLAN,
+            Self::Dot1ad => EtherType::SERVICE_VLAN,
+        }
+    }
 }
 
 impl Default for BridgeSettings {
@@ -43,6 +105,7 @@ impl Default for BridgeSettings {
             group_fwd_mask: 0,
             no_linklocal_learn: false,
             move_damping: Span::ZERO,
+            vlan: VlanSettings::default(),
         }
     }
 }

@@ -5,7 +5,7 @@ mod stations;
 
 use bridge::{
     Bridge, BridgeSettings, DropReason, EntryKind, Explanation, Kind, Lesson, Moment, PortId, PortSettings,
-    Refusal, Side, Verdict,
+    Refusal, Side, TagEdit, Verdict,
 };
 use frame::{Frame, FrameFault, MacAddr, Offload};
 use stations::{BROADCAST, bytes, host_port, port, send, station};
@@ -39,7 +39,7 @@ fn a_flood_says_of_each_port_whether_it_gets_the_frame_and_why_not() {
         said.ports,
         [
             (ports[0], refuses(Refusal::CameFromHere)),
-            (ports[1], Verdict::Gets),
+            (ports[1], Verdict::Gets(TagEdit::KEEP)),
             (ports[2], refuses(Refusal::Isolated)),
             (ports[3], refuses(Refusal::Off("flood"))),
             (ports[4], refuses(Refusal::Down)),
@@ -68,7 +68,7 @@ fn a_known_station_and_a_drop_are_explained_by_the_entry() {
     let (a, b) = (port(&mut bridge), port(&mut bridge));
     send(&mut bridge, b, BROADCAST, station(2), T);
     let said = explain(&bridge, a, station(2), station(1));
-    assert_eq!(said.ports, [(b, Verdict::Gets)]);
+    assert_eq!(said.ports, [(b, Verdict::Gets(TagEdit::KEEP))]);
     assert_eq!(said.entry.map(|entry| (entry.kind, entry.port)), Some((EntryKind::Dynamic, Some(b))));
     let said = explain(&bridge, b, station(2), station(3));
     assert_eq!((said.outcome, said.ports.len()), (Err(DropReason::SamePort), 0));

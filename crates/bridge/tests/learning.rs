@@ -158,8 +158,8 @@ fn looking_ahead_changes_nothing() {
     let mut before: Vec<_> = bridge.fdb().collect();
     let frames = [(station(1), station(40_000)), (station(30_000), station(2)), (BROADCAST, BROADCAST)]
         .map(|(to, from)| stations::bytes(to, from, 60));
-    bridge.look_ahead(frames.iter().map(|raw| Frame::parse(raw, 0, None, Offload::default())));
-    bridge.look_ahead(std::iter::once(Err(FrameFault::Runt)));
+    bridge.look_ahead(a, frames.iter().map(|raw| Frame::parse(raw, 0, None, Offload::default())));
+    bridge.look_ahead(a, std::iter::once(Err(FrameFault::Runt)));
     let mut after: Vec<_> = bridge.fdb().collect();
     before.sort_unstable();
     after.sort_unstable();

@@ -4,11 +4,11 @@
 mod stations;
 
 use bridge::{
-    Bridge, BridgeSettings, Deliveries, DropReason, LocalKind, Moment, NewEntry, PortId, PortSettings,
-    PortState, Side,
+    Bridge, BridgeSettings, Deliveries, DropReason, LocalKind, Membership, Moment, NewEntry, PortId,
+    PortSettings, PortState, Side, VlanSettings,
 };
-use frame::{Frame, FrameFault, GsoType, MacAddr, Offload, OffloadFault};
-use stations::{BROADCAST, bytes, port, send, send_bytes, station};
+use frame::{EtherType, Frame, FrameFault, GsoType, MacAddr, Offload, OffloadFault, Vid};
+use stations::{BROADCAST, bytes, port, send, send_bytes, station, tagged};
 
 const T: Moment = Moment(1_000);
 const PAUSE: MacAddr = MacAddr([1, 0x80, 0xc2, 0, 0, 1]);
@@ -22,6 +22,49 @@ fn two() -> (Bridge, PortId, PortId) {
 
 fn set(bridge: &mut Bridge, port: PortId, settings: PortSettings) {
     bridge.set_port_settings(port, settings).unwrap();
+}
+
+/// The same with VLANs told apart; both ports are in VLAN 1, untagged.
+fn two_with_vlans() -> (Bridge, PortId, PortId) {
+    let vlan = VlanSettings { filtering: true, ..VlanSettings::default() };
+    let mut bridge = Bridge::new(BridgeSettings { vlan, ..BridgeSettings::default() });
+    let (a, b) = (port(&mut bridge), port(&mut bridge));
+    (bridge, a, b)
+}
+
+/// The reasons that VLANs make.
+fn produce_with_vlans(reason: DropReason) -> (Bridge, PortId) {
+    let (mut bridge, a, b) = two_with_vlans();
+    let one = Vid::MIN;
+    let tagged = |vid| tagged(&bytes(BROADCAST, station(1), 60), EtherType::VLAN, vid);
+    match reason {
+        DropReason::VlanNoPvid => {
+            bridge.add_vlan(a, one, Membership::default()).unwrap();
+            send(&mut bridge, a, BROADCAST, station(1), T);
+        }
+        DropReason::VlanNotMember => drop(send_bytes(&mut bridge, a, &tagged(2), T)),
+        DropReason::VlanReserved => drop(send_bytes(&mut bridge, a, &tagged(4095), T)),
+        DropReason::VlanBlocked => {
+            bridge.set_vlan_state(a, one, PortState::Blocking).unwrap();
+            send(&mut bridge, a, BROADCAST, station(1), T);
+        }
+        DropReason::VlanLearning => {
+            bridge.set_vlan_state(a, one, PortState::Learning).unwrap();
+            send(&mut bridge, a, BROADCAST, station(1), T);
+        }
+        DropReason::EgressVlan => {
+            bridge.add_static((station(2), Some(one)), b).unwrap();
+            bridge.remove_vlan(b, one).unwrap();
+            send(&mut bridge, a, station(2), station(1), T);
+        }
+        DropReason::EgressVlanBlocked => {
+            bridge.add_static((station(2), Some(one)), b).unwrap();
+            bridge.set_vlan_state(b, one, PortState::Learning).unwrap();
+            send(&mut bridge, a, station(2), station(1), T);
+        }
+        other => panic!("{other} needs no VLAN"),
+    }
+    (bridge, a)
 }
 
 /// What a port sees of a frame with this offload header.
@@ -103,6 +146,13 @@ fn produce(reason: DropReason) -> (Bridge, PortId) {
             set(&mut bridge, b, PortSettings { isolated: true, ..plain });
             send(&mut bridge, a, station(2), station(1), T);
         }
+        DropReason::VlanNoPvid
+        | DropReason::VlanNotMember
+        | DropReason::VlanReserved
+        | DropReason::VlanBlocked
+        | DropReason::VlanLearning
+        | DropReason::EgressVlan
+        | DropReason::EgressVlanBlocked => return produce_with_vlans(reason),
         DropReason::SamePort => drop(send(&mut bridge, a, station(1), station(1), T)),
         DropReason::ToHost => {
             bridge.set_local(a, Some(station(9)), LocalKind::Kernel);

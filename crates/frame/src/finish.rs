@@ -275,7 +275,7 @@ impl Finisher {
         offload: Offload,
         each: &mut impl FnMut(&Frame<'_>) -> Result<(), E>,
     ) -> Result<(), FinishError<E>> {
-        each(&Frame::made(&self.scratch[..end], frame.tag(), offload)).map_err(FinishError::Egress)
+        each(&frame.made(&self.scratch[..end], offload)).map_err(FinishError::Egress)
     }
 }
 

@@ -30,7 +30,7 @@ pub use finish::{FinishError, FinishFault, Finisher, MAX_SEGMENTS, segment_len, 
 pub use mac::MacAddr;
 pub use offload::{Capabilities, GsoType, Offload, OffloadFault, Tunnel};
 pub use view::{Frame, FrameFault, Pieces};
-pub use vlan::Tag;
+pub use vlan::{Tag, Vid};
 
 /// Bytes of an Ethernet header without a tag: two addresses and the EtherType.
 pub const ETHERNET_HEADER: usize = 14;

@@ -5,7 +5,7 @@
 //! is written is then gathered from three slices, and the payload is never moved.
 
 use crate::offload::LONG_HEADER;
-use crate::vlan::TAG_LEN;
+use crate::vlan::{TAG_LEN, TagBytes};
 use crate::{ETHERNET_HEADER, EtherType, MacAddr, Offload, OffloadFault, Tag};
 
 /// Bytes of the two addresses.
@@ -32,6 +32,8 @@ pub struct Frame<'a> {
     /// Whether `received` as it stands is no longer what is to be sent.
     edited: bool,
     tag: Option<Tag>,
+    /// A tag of another TPID that `tag` was pushed on top of.
+    under: Option<Tag>,
     offload: Offload,
 }
 
@@ -40,8 +42,8 @@ pub struct Frame<'a> {
 pub struct Pieces<'a> {
     /// Destination and source address; or the whole frame if it stands in memory as it is to be sent.
     pub head: &'a [u8],
-    /// The outer tag in its wire form.
-    pub tag: Option<[u8; TAG_LEN]>,
+    /// The tags that are not in line, in their wire form.
+    pub tags: TagBytes,
     /// EtherType and payload.
     pub rest: &'a [u8],
     /// The offload header that is true of these pieces put together.
@@ -73,6 +75,7 @@ impl<'a> Frame<'a> {
             rest: ADDRESSES as u8,
             edited: tag.is_some(),
             tag,
+            under: None,
             offload,
         };
         if tag.is_none() {
@@ -82,17 +85,18 @@ impl<'a> Frame<'a> {
         Ok(frame)
     }
 
-    /// A frame that we have made: `received` holds `offload` in its long form and then the frame, 14 bytes
-    /// at least, without the outer tag.
+    /// A part of this frame that we have made: `received` holds `offload` in its long form and then the frame,
+    /// 14 bytes at least, without the tags that this one has out of line.
     #[inline]
-    pub(crate) fn made(received: &'a [u8], tag: Option<Tag>, offload: Offload) -> Self {
+    pub(crate) fn made<'b>(&self, received: &'b [u8], offload: Offload) -> Frame<'b> {
         debug_assert!(received.len() >= LONG_HEADER + ETHERNET_HEADER);
-        Self {
+        Frame {
             received,
             start: LONG_HEADER as u8,
             rest: ADDRESSES as u8,
-            edited: tag.is_some(),
-            tag,
+            edited: self.tag.is_some(),
+            tag: self.tag,
+            under: self.under,
             offload,
         }
     }
@@ -147,12 +151,29 @@ impl<'a> Frame<'a> {
     }
 
     /// Gives the frame another outer tag, or none. The payload stays where it is.
+    #[inline]
     pub fn set_tag(&mut self, tag: Option<Tag>) {
         self.edited |= tag != self.tag;
         self.tag = tag;
     }
 
-    /// The offload header, offsets as on the wire without the outer tag.
+    /// Gives the frame `tci` behind `tpid` as its outer tag, or none of that TPID. A tag of another TPID is
+    /// payload to whoever does this: it stays, beneath the new one. The payload stays where it is. Only the
+    /// last step before a frame is sent: once only.
+    #[inline]
+    pub fn retag(&mut self, tpid: EtherType, tci: Option<u16>) {
+        let tag = tci.map(|tci| Tag { tpid, tci });
+        match self.tag {
+            Some(own) if own.tpid != tpid => {
+                if tag.is_some() {
+                    (self.tag, self.under, self.edited) = (tag, self.tag, true);
+                }
+            }
+            _ => self.set_tag(tag),
+        }
+    }
+
+    /// The offload header, offsets as on the wire without the tags that are out of line.
     #[inline]
     #[must_use]
     pub fn offload(&self) -> &Offload {
@@ -173,7 +194,7 @@ impl<'a> Frame<'a> {
         &self.bytes()[usize::from(self.rest)..]
     }
 
-    /// Length on the wire without the outer tag, in bytes.
+    /// Length on the wire without the tags that are out of line, in bytes.
     #[inline]
     #[must_use]
     pub fn untagged_len(&self) -> usize {
@@ -184,7 +205,8 @@ impl<'a> Frame<'a> {
     #[inline]
     #[must_use]
     pub fn wire_len(&self) -> usize {
-        self.untagged_len() + if self.tag.is_some() { TAG_LEN } else { 0 }
+        let tag_len = |tag: Option<Tag>| if tag.is_some() { TAG_LEN } else { 0 };
+        self.untagged_len() + tag_len(self.tag) + tag_len(self.under)
     }
 
     /// Header and frame in one slice, if they stand in memory as they are to be sent behind an offload
@@ -203,16 +225,19 @@ impl<'a> Frame<'a> {
     #[inline]
     #[must_use]
     pub fn pieces(&self) -> Pieces<'a> {
-        let offload = if self.tag.is_some() { self.offload.with_tag_in_line() } else { self.offload };
+        let mut offload = self.offload;
+        for _ in [self.tag, self.under].into_iter().flatten() {
+            offload = offload.with_tag_in_line();
+        }
         if self.edited {
             return Pieces {
                 head: self.addresses(),
-                tag: self.tag.map(Tag::to_bytes),
+                tags: TagBytes::of([self.tag, self.under]),
                 rest: self.rest(),
                 offload,
             };
         }
-        Pieces { head: self.bytes(), tag: None, rest: &[], offload }
+        Pieces { head: self.bytes(), tags: TagBytes::default(), rest: &[], offload }
     }
 
     /// The frame to send as one allocation. For tests and slow paths.
@@ -220,7 +245,7 @@ impl<'a> Frame<'a> {
     pub fn to_vec(&self) -> Vec<u8> {
         let pieces = self.pieces();
         let mut out = pieces.head.to_vec();
-        out.extend(pieces.tag.into_iter().flatten());
+        out.extend_from_slice(pieces.tags.as_slice());
         out.extend_from_slice(pieces.rest);
         out
     }
@@ -282,6 +307,51 @@ mod tests {
         frame.set_tag(None);
         assert_eq!(frame.pieces().offload.csum_start, 34);
         assert_eq!(frame.to_vec().len(), 76);
+    }
+
+    #[test]
+    fn a_tag_is_pushed_changed_and_popped_and_one_of_another_tpid_is_payload() {
+        let (customer, service) = ([0x81, 0x00, 0x60, 0x05], [0x88, 0xa8, 0x20, 0x07]);
+        let rest = [&[0x08, 0x00][..], &[9; 60]].concat();
+        let with = |tags: &[[u8; 4]]| bytes(&[&tags.concat()[..], &rest].concat());
+        let needs = |csum_start| Offload {
+            needs_csum: true,
+            hdr_len: csum_start + 8,
+            csum_start,
+            csum_offset: 6,
+            ..Offload::default()
+        };
+        for (came, tpid, tci, goes) in [
+            (&[][..], EtherType::VLAN, None, &[][..]),
+            (&[], EtherType::VLAN, Some(0x6005), &[customer]),
+            (&[customer], EtherType::VLAN, Some(0x6005), &[customer]),
+            (&[customer], EtherType::VLAN, None, &[]),
+            (&[customer], EtherType::SERVICE_VLAN, Some(0x2007), &[service, customer]),
+            (&[customer], EtherType::SERVICE_VLAN, None, &[customer]),
+            (&[service, customer], EtherType::SERVICE_VLAN, None, &[customer]),
+            (&[service, customer], EtherType::VLAN, Some(0x6005), &[customer, service, customer]),
+        ] {
+            let start = |tags: &[[u8; 4]]| needs(34 + 4 * tags.len() as u16);
+            let raw = with(came);
+            // The outer tag in line, and taken out of the bytes by the kernel.
+            let mut frames = vec![Frame::parse(&raw, 0, None, start(came)).unwrap()];
+            let stripped = with(came.get(1..).unwrap_or_default());
+            if let Some(outer) = came.first() {
+                let tag = Tag::from_bytes(*outer);
+                frames.push(Frame::parse(&stripped, 0, tag, start(&came[1..])).unwrap());
+            }
+            for mut frame in frames {
+                frame.retag(tpid, tci);
+                assert_eq!(frame.to_vec(), with(goes), "{came:02x?} {tpid} {tci:?}");
+                assert_eq!(frame.wire_len(), with(goes).len());
+                assert_eq!(frame.pieces().offload, start(goes), "{came:02x?} {tpid} {tci:?}");
+            }
+        }
+        // Nothing has changed: it still stands in memory as it is to be sent.
+        let raw = with(&[customer]);
+        let mut frame = Frame::parse(&raw, 0, None, Offload::default()).unwrap();
+        frame.retag(EtherType::VLAN, Some(0x6005));
+        assert_eq!(frame.verbatim(0), Some(&raw[..]));
     }
 
     #[test]

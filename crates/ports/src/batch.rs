@@ -125,10 +125,8 @@ impl Batch {
             return false;
         }
         let Some(room) = self.room(0) else { return false };
-        let tag = pieces.tag.unwrap_or_default();
-        let tag = if pieces.tag.is_some() { &tag[..] } else { &[] };
         let mut end = 0;
-        for piece in [pieces.head, tag, pieces.rest] {
+        for piece in [pieces.head, pieces.tags.as_slice(), pieces.rest] {
             let Some(place) = room.get_mut(end..end + piece.len()) else { return false };
             place.copy_from_slice(piece);
             end += piece.len();

@@ -313,10 +313,7 @@ impl TxQueue for RawTx {
         let pieces = frame.pieces();
         let header = pieces.offload.encode();
         let header = header.get(..self.header).unwrap_or(&header);
-        let tag = pieces.tag.unwrap_or_default();
-        let tag = if pieces.tag.is_some() { &tag[..] } else { &[] };
-        let slices =
-            [IoSlice::new(header), IoSlice::new(pieces.head), IoSlice::new(tag), IoSlice::new(pieces.rest)];
+        let slices = [header, pieces.head, pieces.tags.as_slice(), pieces.rest].map(IoSlice::new);
         rustix::net::sendmsg(&*self.fd, &slices, &mut SendAncillaryBuffer::default(), SendFlags::DONTWAIT)
             .map(drop)
             .map_err(send_error)

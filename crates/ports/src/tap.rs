@@ -335,8 +335,7 @@ fn gather(fd: BorrowedFd<'_>, header: usize, frame: &Frame<'_>) -> Result<usize,
     let pieces = frame.pieces();
     let tunnel = (header == TUNNEL_HEADER).then(|| udp_tunnel(frame)).flatten();
     let offload = pieces.offload.encode_with_tunnel(tunnel);
-    let tag = pieces.tag.as_ref().map_or(&[][..], |tag| &tag[..]);
-    let slices = [&offload[..header], pieces.head, tag, pieces.rest].map(IoSlice::new);
+    let slices = [&offload[..header], pieces.head, pieces.tags.as_slice(), pieces.rest].map(IoSlice::new);
     rustix::io::writev(fd, &slices)
 }
 

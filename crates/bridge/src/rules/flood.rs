@@ -47,6 +47,10 @@ pub enum Refusal {
     Off(&'static str),
     /// Both ports are isolated.
     Isolated,
+    /// It is not a member of the frame's VLAN.
+    NotInVlan,
+    /// The frame's VLAN is in this state there.
+    VlanState(PortState),
     /// The host's port gets no unicast to unknown stations unless it is promiscuous.
     NotForHost,
     /// The frame is longer than the port's MTU allows.

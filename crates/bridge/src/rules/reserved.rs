@@ -19,10 +19,14 @@ pub(crate) fn is_reserved(destination: u64) -> bool {
     destination & !0xf == RESERVED
 }
 
+/// What a bridge of service VLANs always forwards: customers' spanning tree, 0b, 0c, 0d (their MVRP) and 0f
+/// (`BR_GROUPFWD_8021AD`, `net/bridge/br_private.h`).
+pub(crate) const BY_8021AD: u16 = 0xb801;
+
 /// Whether a frame to a reserved address is forwarded like any multicast, with these masks of its ingress
-/// and of the bridge.
-pub(crate) fn is_forwarded(destination: u64, port_mask: u16, bridge_mask: u16) -> bool {
-    let mask = WITHOUT_STP | port_mask & !PORT_REFUSED | bridge_mask & !BRIDGE_REFUSED;
+/// and of the bridge; `required` is beyond either.
+pub(crate) fn is_forwarded(destination: u64, port_mask: u16, bridge_mask: u16, required: u16) -> bool {
+    let mask = WITHOUT_STP | required | port_mask & !PORT_REFUSED | bridge_mask & !BRIDGE_REFUSED;
     mask >> (destination & 0xf) & 1 == 1
 }
 

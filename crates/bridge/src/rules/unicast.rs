@@ -7,7 +7,7 @@ use crate::port::{Port, PortId, Ports};
 use crate::reason::DropReason;
 
 /// Who gets a frame from `ingress` to what a lookup has found.
-#[inline]
+#[inline(always)]
 pub(crate) fn targets(
     ports: &Ports,
     ingress: PortId,

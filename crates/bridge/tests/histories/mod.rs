@@ -1,7 +1,9 @@
 //! Random histories of a bridge: domains are small, so that stations collide, move and evict.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use bridge::{BridgeSettings, EntryKind, LocalKind, NewEntry, PortId, PortSettings, PortState, Span};
+use bridge::{
+    BridgeSettings, EntryKind, LocalKind, NewEntry, PortId, PortSettings, PortState, Span, VlanSettings,
+};
 use frame::MacAddr;
 use proptest::prelude::*;
 
@@ -172,6 +174,7 @@ pub(crate) fn bridge_settings() -> impl Strategy<Value = BridgeSettings> {
                 group_fwd_mask,
                 no_linklocal_learn,
                 move_damping: Span(damping),
+                vlan: VlanSettings::default(),
             }
         })
 }

@@ -1,0 +1,170 @@
+//! VLANs as the user sets them, with the rules of `bridge vlan` (`nbp_vlan_add`, `nbp_vlan_delete` and
+//! `__br_vlan_set_default_pvid` in `net/bridge/br_vlan.c`). Every call is one change between two frames, and
+//! touches no other VLAN.
+
+use std::fmt;
+
+use frame::{EtherType, MacAddr, Vid};
+
+use crate::bridge::Bridge;
+use crate::fdb::Key;
+use crate::port::PortId;
+use crate::rules::state::PortState;
+use crate::settings::VlanSettings;
+use crate::vlan_counters::VlanCounters;
+use crate::vlans::{Membership, VlanEntry};
+
+/// Why the VLANs of a port can't be so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VlanRefused {
+    /// There is no such port.
+    NoSuchPort(PortId),
+    /// The port is not in this VLAN.
+    NotAMember(PortId, Vid),
+}
+
+impl fmt::Display for VlanRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchPort(port) => write!(f, "the bridge has no port number {}", port.0),
+            Self::NotAMember(port, vid) => {
+                write!(f, "port number {} is not a member of VLAN {vid}", port.0)
+            }
+        }
+    }
+}
+
+impl std::error::Error for VlanRefused {}
+
+impl Bridge {
+    /// What the bridge makes of VLAN tags.
+    #[must_use]
+    pub fn vlan_settings(&self) -> VlanSettings {
+        self.settings.vlan
+    }
+
+    /// Changes that; the next frame obeys. Ports that are still in the old default VLAN as they were put there
+    /// go over to the new one, unless they are in that already.
+    pub fn set_vlan_settings(&mut self, settings: VlanSettings) {
+        let old = self.settings.vlan.default_pvid;
+        self.settings.vlan = settings;
+        self.vlans.set(settings);
+        if old == settings.default_pvid {
+            return;
+        }
+        for port in self.vlans.ports() {
+            let default = old.and_then(|old| self.vlans.entry(port, old));
+            let is_default =
+                default.is_some_and(|entry| entry.membership == Membership { pvid: true, untagged: true });
+            let stays = match settings.default_pvid {
+                Some(new) => old.is_some() && !is_default || self.vlans.entry(port, new).is_some(),
+                None => !is_default,
+            };
+            if stays {
+                continue;
+            }
+            if let Some(new) = settings.default_pvid {
+                self.join(port, new, Membership { pvid: true, untagged: true });
+            }
+            if let Some(old) = old {
+                self.leave(port, old);
+            }
+        }
+    }
+
+    /// The EtherType of the tags that are VLANs: what [`crate::TagEdit::apply`] wants to know.
+    #[inline]
+    #[must_use]
+    pub fn vlan_tpid(&self) -> EtherType {
+        self.vlans.tpid()
+    }
+
+    /// Makes a port a member of a VLAN. One that is a member already becomes what `membership` says: `pvid` and
+    /// `untagged` are taken away if they are not in it. Another VLAN that was the port's PVID stays as it is
+    /// otherwise.
+    ///
+    /// # Errors
+    /// [`VlanRefused::NoSuchPort`].
+    pub fn add_vlan(&mut self, port: PortId, vid: Vid, membership: Membership) -> Result<(), VlanRefused> {
+        self.ports.get(port).ok_or(VlanRefused::NoSuchPort(port))?;
+        self.join(port, vid, membership);
+        Ok(())
+    }
+
+    /// Takes a port out of a VLAN; what was learned there of that VLAN is forgotten.
+    ///
+    /// # Errors
+    /// A [`VlanRefused`]: there is no such port, or it is no member.
+    pub fn remove_vlan(&mut self, port: PortId, vid: Vid) -> Result<(), VlanRefused> {
+        self.ports.get(port).ok_or(VlanRefused::NoSuchPort(port))?;
+        if self.leave(port, vid) { Ok(()) } else { Err(VlanRefused::NotAMember(port, vid)) }
+    }
+
+    /// Makes these the VLANs of a port, and no others: at most one of them is the PVID, or the last one counts.
+    /// What was learned in those that stay is not forgotten.
+    ///
+    /// # Errors
+    /// [`VlanRefused::NoSuchPort`].
+    pub fn set_vlans(&mut self, port: PortId, vlans: &[(Vid, Membership)]) -> Result<(), VlanRefused> {
+        self.ports.get(port).ok_or(VlanRefused::NoSuchPort(port))?;
+        let gone: Vec<Vid> = self.vlans.entries(port).map(|entry| entry.vid).collect();
+        for vid in gone.into_iter().filter(|vid| vlans.iter().all(|(stays, _)| stays != vid)) {
+            self.leave(port, vid);
+        }
+        for (vid, membership) in vlans {
+            self.join(port, *vid, *membership);
+        }
+        Ok(())
+    }
+
+    /// What a port does with the frames of one VLAN. It counts only where the port itself is forwarding.
+    ///
+    /// # Errors
+    /// A [`VlanRefused`]: there is no such port, or it is no member.
+    pub fn set_vlan_state(&mut self, port: PortId, vid: Vid, state: PortState) -> Result<(), VlanRefused> {
+        self.ports.get(port).ok_or(VlanRefused::NoSuchPort(port))?;
+        let set = self.vlans.set_state(port, vid, state);
+        set.then_some(()).ok_or(VlanRefused::NotAMember(port, vid))
+    }
+
+    /// The VLANs of a port, in order; none of a port that does not exist. They are kept, and can be set, also
+    /// while VLANs are not told apart.
+    pub fn vlans(&self, port: PortId) -> impl Iterator<Item = VlanEntry> {
+        self.vlans.entries(port)
+    }
+
+    /// The VLAN of what comes in untagged on this port.
+    #[must_use]
+    pub fn pvid(&self, port: PortId) -> Option<Vid> {
+        self.vlans.pvid(port)
+    }
+
+    /// What a VLAN has seen at this port, or, without [`VlanSettings::stats_per_port`], at all ports together;
+    /// `None` if it is not counted.
+    #[must_use]
+    pub fn vlan_counters(&self, port: PortId, vid: Vid) -> Option<VlanCounters> {
+        self.vlans.counting.get(port, vid)
+    }
+
+    fn join(&mut self, port: PortId, vid: Vid, membership: Membership) {
+        self.vlans.add(port, vid, membership);
+        if let Some((mac, _)) = self.ports.get(port).and_then(|port| port.local) {
+            self.fdb.remove(Key::new(vid.get(), mac.to_u64()));
+        }
+    }
+
+    fn leave(&mut self, port: PortId, vid: Vid) -> bool {
+        let was_member = self.vlans.remove(port, vid);
+        if was_member {
+            self.flush_in(Some(vid), Some(port), None);
+        }
+        was_member
+    }
+
+    /// The address of a port's device is its own in all of the port's VLANs, whatever was known of it there.
+    pub(crate) fn own_in_vlans(&mut self, port: PortId, mac: MacAddr) {
+        for entry in self.vlans.entries(port) {
+            self.fdb.remove(Key::new(entry.vid.get(), mac.to_u64()));
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Which port is in which VLAN, and in which form frames leave there (`net/bridge/br_vlan.c`; IEEE 802.1Q
+//! 8.8). What is configured stands in one small table for each port; what follows from it for a frame, in
+//! three bits for each VLAN and port, worked out when something changes.
+
+use std::collections::BTreeMap;
+
+use frame::{EtherType, Frame, Vid};
+
+use crate::port::PortId;
+use crate::rules::state::PortState;
+use crate::settings::VlanSettings;
+use crate::vlan_counters::Counting;
+
+/// Numbers of VLANs, those that can't be among them.
+pub(crate) const NUMBERS: usize = 4096;
+/// The bits of a tag that are its VLAN.
+pub(crate) const VID: u16 = 0x0fff;
+
+/// How a port belongs to a VLAN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Membership {
+    /// What comes in without a tag, or tagged with a priority only, belongs to this VLAN. A port has one such
+    /// VLAN at most.
+    pub pvid: bool,
+    /// Its frames leave without a tag.
+    pub untagged: bool,
+}
+
+/// A VLAN of a port, as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VlanEntry {
+    /// The VLAN.
+    pub vid: Vid,
+    /// How the port belongs to it.
+    pub membership: Membership,
+    /// What the port does with its frames.
+    pub state: PortState,
+}
+
+/// To which VLAN a frame belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Classified {
+    /// Where its stations are looked up; 0 where VLANs are not told apart.
+    pub(crate) fid: u16,
+    /// What its tag says, or would say; its VLAN is 0 if there is none for it.
+    pub(crate) tci: u16,
+    /// How it came: as the number of the edit that would make it so.
+    came: u16,
+    /// It has a tag of another kind, which is payload.
+    pub(crate) foreign: bool,
+}
+
+impl Classified {
+    /// Its VLAN; 0 for none, and 4095 is none either.
+    #[inline]
+    pub(crate) fn vid(self) -> u16 {
+        self.tci & VID
+    }
+}
+
+/// A set of VLANs.
+#[derive(Clone, Debug)]
+struct VidSet([u64; NUMBERS / 64]);
+
+impl VidSet {
+    const EMPTY: Self = Self([0; NUMBERS / 64]);
+
+    fn has(&self, vid: Vid) -> bool {
+        self.0[usize::from(vid.get()) / 64] >> (vid.get() % 64) & 1 == 1
+    }
+
+    fn set(&mut self, vid: Vid, on: bool) {
+        let word = &mut self.0[usize::from(vid.get()) / 64];
+        *word = *word & !(1 << (vid.get() % 64)) | u64::from(on) << (vid.get() % 64);
+    }
+}
+
+/// What is configured of one port.
+#[derive(Clone, Debug)]
+struct Table {
+    members: VidSet,
+    untagged: VidSet,
+    pvid: Option<Vid>,
+    /// States other than forwarding.
+    states: BTreeMap<Vid, PortState>,
+}
+
+impl Table {
+    const EMPTY: Self =
+        Self { members: VidSet::EMPTY, untagged: VidSet::EMPTY, pvid: None, states: BTreeMap::new() };
+
+    fn entry(&self, vid: Vid) -> Option<VlanEntry> {
+        let membership = Membership { pvid: self.pvid == Some(vid), untagged: self.untagged.has(vid) };
+        let state = self.states.get(&vid).copied().unwrap_or_default();
+        self.members.has(vid).then_some(VlanEntry { vid, membership, state })
+    }
+}
+
+/// What 64 ports do with the frames of one VLAN, a bit for each.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(32))]
+struct Word {
+    /// Take them in, and on.
+    enter: u64,
+    /// Send them.
+    leave: u64,
+    /// Send them without a tag.
+    untagged: u64,
+}
+
+/// The VLANs of all ports.
+#[derive(Clone, Debug)]
+pub(crate) struct Vlans {
+    pub(crate) settings: VlanSettings,
+    tpid: EtherType,
+    /// By port; boxed, as a table has a kilobyte.
+    tables: Vec<Option<Box<Table>>>,
+    /// By port: the VLAN of untagged frames, or 0.
+    pvids: Vec<u16>,
+    /// By VLAN, and for each by 64 ports; none while filtering is off.
+    words: Vec<Word>,
+    /// How many words a VLAN has.
+    stride: usize,
+    pub(crate) counting: Counting,
+}
+
+impl Vlans {
+    pub(crate) fn new(settings: VlanSettings) -> Self {
+        Self {
+            settings,
+            tpid: settings.protocol.tpid(),
+            tables: Vec::new(),
+            pvids: Vec::new(),
+            words: Vec::new(),
+            stride: 0,
+            counting: Counting::new(settings),
+        }
+    }
+
+    /// Whether VLANs are told apart.
+    #[inline]
+    pub(crate) fn on(&self) -> bool {
+        self.settings.filtering
+    }
+
+    /// Whether what they have seen is counted.
+    #[inline]
+    pub(crate) fn counts(&self) -> bool {
+        !self.counting.is_off()
+    }
+
+    /// The tags that are VLANs here; others are payload.
+    #[inline]
+    pub(crate) fn tpid(&self) -> EtherType {
+        self.tpid
+    }
+
+    /// Other settings; the tables stay, `default_pvid` apart, which the caller sees to.
+    pub(crate) fn set(&mut self, settings: VlanSettings) {
+        if (settings.stats, settings.stats_per_port) != (self.settings.stats, self.settings.stats_per_port) {
+            self.counting = Counting::new(settings);
+            self.ports().for_each(|port| self.counting.add_port(port));
+        }
+        (self.settings, self.tpid) = (settings, settings.protocol.tpid());
+        self.resolve_all();
+    }
+
+    /// A new port, in the default VLAN if there is one.
+    pub(crate) fn add_port(&mut self, port: PortId) {
+        let place = usize::from(port.0);
+        if place >= self.tables.len() {
+            self.tables.resize(place + 1, None);
+            self.pvids.resize(place + 1, 0);
+        }
+        self.tables[place] = Some(Box::new(Table::EMPTY));
+        self.counting.add_port(port);
+        if place / 64 >= self.stride {
+            self.stride = place / 64 + 1;
+            self.resolve_all();
+        }
+        if let Some(vid) = self.settings.default_pvid {
+            self.add(port, vid, Membership { pvid: true, untagged: true });
+        }
+    }
+
+    pub(crate) fn remove_port(&mut self, port: PortId) {
+        let Some(table) = self.tables.get_mut(usize::from(port.0)).and_then(Option::take) else { return };
+        self.pvids[usize::from(port.0)] = 0;
+        self.counting.remove_port(port);
+        for vid in Vid::MIN.to(Vid::MAX).filter(|vid| table.members.has(*vid)) {
+            self.resolve(port, vid);
+        }
+    }
+
+    /// Numbers of ports, those between that do not exist among them.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = PortId> + use<> {
+        (0..self.tables.len() as u16).map(PortId)
+    }
+
+    fn table(&self, port: PortId) -> Option<&Table> {
+        self.tables.get(usize::from(port.0))?.as_deref()
+    }
+
+    fn table_mut(&mut self, port: PortId) -> Option<&mut Table> {
+        self.tables.get_mut(usize::from(port.0))?.as_deref_mut()
+    }
+
+    /// Makes a port a member, or changes how it is one: what is not asked for is taken away.
+    pub(crate) fn add(&mut self, port: PortId, vid: Vid, membership: Membership) {
+        let Some(table) = self.table_mut(port) else { return };
+        table.members.set(vid, true);
+        table.untagged.set(vid, membership.untagged);
+        if membership.pvid {
+            table.pvid = Some(vid);
+        } else {
+            table.pvid = table.pvid.filter(|pvid| *pvid != vid);
+        }
+        self.pvids[usize::from(port.0)] = table.pvid.map_or(0, Vid::get);
+        self.resolve(port, vid);
+    }
+
+    /// Whether the port was a member.
+    pub(crate) fn remove(&mut self, port: PortId, vid: Vid) -> bool {
+        let Some(table) = self.table_mut(port).filter(|table| table.members.has(vid)) else { return false };
+        table.members.set(vid, false);
+        table.untagged.set(vid, false);
+        table.pvid = table.pvid.filter(|pvid| *pvid != vid);
+        table.states.remove(&vid);
+        self.pvids[usize::from(port.0)] = table.pvid.map_or(0, Vid::get);
+        let last = !self.ports().any(|other| self.entry(other, vid).is_some());
+        self.counting.leave(port, vid, last);
+        self.resolve(port, vid);
+        true
+    }
+
+    /// Whether the port is a member.
+    pub(crate) fn set_state(&mut self, port: PortId, vid: Vid, state: PortState) -> bool {
+        let Some(table) = self.table_mut(port).filter(|table| table.members.has(vid)) else { return false };
+        if state == PortState::Forwarding {
+            table.states.remove(&vid);
+        } else {
+            table.states.insert(vid, state);
+        }
+        self.resolve(port, vid);
+        true
+    }
+
+    /// The VLAN, if the port is a member.
+    pub(crate) fn entry(&self, port: PortId, vid: Vid) -> Option<VlanEntry> {
+        self.table(port)?.entry(vid)
+    }
+
+    /// All VLANs of a port, in order.
+    pub(crate) fn entries(&self, port: PortId) -> impl Iterator<Item = VlanEntry> {
+        self.table(port)
+            .into_iter()
+            .flat_map(|table| Vid::MIN.to(Vid::MAX).filter_map(|vid| table.entry(vid)))
+    }
+
+    /// The VLAN of what comes in untagged.
+    pub(crate) fn pvid(&self, port: PortId) -> Option<Vid> {
+        self.table(port)?.pvid
+    }
+
+    /// Works out the bits of one port in one VLAN.
+    fn resolve(&mut self, port: PortId, vid: Vid) {
+        if !self.on() {
+            return;
+        }
+        let entry = self.entry(port, vid);
+        let passes = entry.is_some_and(|entry| entry.state == PortState::Forwarding);
+        let untagged = entry.is_some_and(|entry| entry.membership.untagged);
+        let (place, bit) = self.place(vid.get(), port);
+        let Some(word) = self.words.get_mut(place) else { return };
+        for (bits, on) in
+            [(&mut word.enter, passes), (&mut word.leave, passes), (&mut word.untagged, untagged)]
+        {
+            *bits = if on { *bits | bit } else { *bits & !bit };
+        }
+    }
+
+    fn resolve_all(&mut self) {
+        self.words.clear();
+        if !self.on() {
+            return;
+        }
+        self.words.resize(NUMBERS * self.stride, Word::default());
+        for port in self.ports() {
+            let vids: Vec<Vid> = self.entries(port).map(|entry| entry.vid).collect();
+            vids.into_iter().for_each(|vid| self.resolve(port, vid));
+        }
+    }
+
+    #[inline]
+    fn place(&self, vid: u16, port: PortId) -> (usize, u64) {
+        (usize::from(vid) * self.stride + usize::from(port.0 / 64), 1 << (port.0 % 64))
+    }
+
+    /// To which VLAN a frame from `port` belongs, if VLANs are told apart.
+    pub(crate) fn classify_if_on(&self, port: PortId, frame: &Frame<'_>) -> Classified {
+        if self.on() { self.classify(port, frame) } else { Classified::default() }
+    }
+
+    // What follows is to be asked only where VLANs are told apart.
+
+    /// To which VLAN a frame from `port` belongs (`__allowed_ingress`): that of its tag, else the port's PVID,
+    /// with the priority of the tag if there is one.
+    #[inline(always)]
+    pub(crate) fn classify(&self, port: PortId, frame: &Frame<'_>) -> Classified {
+        let pvid = self.pvids.get(usize::from(port.0)).copied().unwrap_or_default();
+        let untagged = TagEdit::STRIP.0;
+        let (tci, came, foreign) = match frame.tag() {
+            None => (pvid, untagged, false),
+            Some(tag) if tag.tpid != self.tpid => (pvid, untagged, true),
+            Some(tag) if tag.vid() == 0 => (tag.tci | pvid, tag.tci, false),
+            Some(tag) => (tag.tci, tag.tci, false),
+        };
+        Classified { fid: tci & VID, tci, came, foreign }
+    }
+
+    /// Whether a frame from `port` comes in and on.
+    #[inline(always)]
+    pub(crate) fn enters(&self, classified: Classified, port: PortId) -> bool {
+        let (place, bit) = self.place(classified.vid(), port);
+        self.words.get(place).is_some_and(|word| word.enter & bit != 0)
+    }
+
+    /// Whether `port` sends the frame.
+    #[inline(always)]
+    pub(crate) fn leaves(&self, classified: Classified, port: PortId) -> bool {
+        let (place, bit) = self.place(classified.vid(), port);
+        self.words.get(place).is_some_and(|word| word.leave & bit != 0)
+    }
+
+    /// What becomes of the frame's tag at `port`.
+    #[inline(always)]
+    pub(crate) fn edit(&self, classified: Classified, port: PortId) -> TagEdit {
+        let form = self.form(classified, port);
+        if form.0 == classified.came { TagEdit::KEEP } else { form }
+    }
+
+    /// With what tag `port` sends the frame (`br_handle_vlan`), also if it came with that.
+    #[inline(always)]
+    pub(crate) fn form(&self, classified: Classified, port: PortId) -> TagEdit {
+        let (place, bit) = self.place(classified.vid(), port);
+        let untagged = self.words.get(place).is_some_and(|word| word.untagged & bit != 0);
+        if untagged { TagEdit::STRIP } else { TagEdit(classified.tci) }
+    }
+}
+
+/// What becomes of a frame's outer tag at one egress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TagEdit(pub(crate) u16);
+
+impl TagEdit {
+    /// It stays as it came.
+    pub const KEEP: Self = Self(0);
+    /// The frame leaves without a VLAN's tag. Written as the VLAN that no frame can be in.
+    pub const STRIP: Self = Self(VID);
+
+    /// The tag control information (priority and VLAN) that the frame leaves with.
+    #[must_use]
+    pub const fn tci(self) -> Option<u16> {
+        match self {
+            Self::KEEP | Self::STRIP => None,
+            Self(tci) => Some(tci),
+        }
+    }
+
+    /// Gives the frame that tag, of the bridge's TPID ([`crate::Bridge::vlan_tpid`]).
+    #[inline]
+    pub fn apply(self, tpid: EtherType, frame: &mut Frame<'_>) {
+        if self != Self::KEEP {
+            frame.retag(tpid, self.tci());
+        }
+    }
+}
