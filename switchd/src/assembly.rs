@@ -1,10 +1,11 @@
 //! Configuration to bridge: the same settings in the words of the core.
 
 use anyhow::Context;
-use bridge::{Bridge, BridgeSettings, Moment, NewEntry, PortId, PortSettings, Span, VlanSettings};
+use bridge::{Bridge, BridgeSettings, Moment, NewEntry, PortId, PortSettings, Span};
 use config::{Config, EntryType, PortConfig, PortKind, PortState, StaticEntry};
 
 use crate::attachment::Attachment;
+use crate::vlans;
 
 /// A bridge with all ports of the configuration, none of them with a device.
 ///
@@ -19,6 +20,8 @@ pub(crate) fn assemble(config: &Config) -> anyhow::Result<(Bridge, Vec<Attachmen
         // The backup may be a port that is still to come.
         let settings = settings_of(port, None);
         let id = bridge.add_port(settings).with_context(|| format!("port {}", port.name))?;
+        let vlans = vlans::table(&config.bridge.vlan, port);
+        bridge.set_vlans(id, &vlans).with_context(|| format!("port {}", port.name))?;
         attachments.push(Attachment::new(id, port.clone(), settings));
     }
     for index in 0..attachments.len() {
@@ -32,7 +35,7 @@ pub(crate) fn assemble(config: &Config) -> anyhow::Result<(Bridge, Vec<Attachmen
     }
     for entry in &config.fdb {
         if let Some(new) = new_entry(entry, &attachments) {
-            let made = bridge.replace_entry(entry.mac, new, Moment(0));
+            let made = bridge.replace_entry((entry.mac, entry.vlan), new, Moment(0));
             made.with_context(|| format!("static entry {}", entry.mac))?;
         }
     }
@@ -48,7 +51,7 @@ pub(crate) fn bridge_settings(config: &Config) -> BridgeSettings {
         group_fwd_mask: config.bridge.group_fwd_mask,
         no_linklocal_learn: config.bridge.no_linklocal_learn,
         move_damping: Span(config.bridge.move_damping.as_millis() as u64),
-        vlan: VlanSettings::default(),
+        vlan: vlans::settings(&config.bridge.vlan),
     }
 }
 

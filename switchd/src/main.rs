@@ -32,6 +32,7 @@ mod summary;
 mod systemd;
 mod to_worker;
 mod transmit;
+mod vlans;
 mod watchdog;
 mod worker;
 

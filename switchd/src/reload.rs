@@ -2,7 +2,7 @@
 //! not change are not touched, so they lose no frame.
 
 use anyhow::Context;
-use bridge::{BridgeSettings, EntryKind};
+use bridge::{BridgeSettings, EntryKind, SettingsRefused};
 use config::{Changes, Config, EntryType, PortConfig, StaticEntry};
 use tracing::{info, warn};
 
@@ -11,6 +11,7 @@ use crate::attachment::Attachment;
 use crate::command::Command;
 use crate::control::Control;
 use crate::systemd;
+use crate::vlans;
 
 impl Control {
     /// Reads the configuration again, checks it whole, and does what has changed. Says in the log what, or
@@ -103,7 +104,13 @@ impl Control {
                 None => {
                     // The backup may be a port that is still to come.
                     let settings = settings_of(config, None);
-                    let id = self.worker.ask(move |bridge, _| bridge.add_port(settings))?;
+                    let vlans = vlans::table(&new.bridge.vlan, config);
+                    let id = self.worker.ask(move |bridge, _| {
+                        let id = bridge.add_port(settings)?;
+                        // There is such a port now.
+                        let _ = bridge.set_vlans(id, &vlans);
+                        Ok::<_, SettingsRefused>(id)
+                    })?;
                     let id = id.with_context(|| format!("port {}", config.name))?;
                     Attachment::new(id, config.clone(), settings)
                 }
@@ -125,6 +132,8 @@ impl Control {
             if settings != attachment.settings || anew || changes.changed.contains(&config.name) {
                 attachment.settings = settings;
                 let port = attachment.id;
+                let vlans = vlans::table(&new.bridge.vlan, config);
+                self.worker.ask(move |bridge, _| bridge.set_vlans(port, &vlans))??;
                 let set = self.worker.ask(move |bridge, _| bridge.set_port_settings(port, settings))?;
                 set.with_context(|| format!("port {}", config.name))?;
             }
@@ -137,18 +146,19 @@ impl Control {
         let of_new_port =
             |entry: &&StaticEntry| entry.port.as_ref().is_some_and(|port| changes.replaced.contains(port));
         let removed: Vec<_> =
-            changes.entries_removed.iter().map(|entry| (entry.mac, kind(entry.kind))).collect();
+            changes.entries_removed.iter().map(|entry| (entry.mac, entry.vlan, kind(entry.kind))).collect();
         let made = changes.entries_added.iter().chain(new.fdb.iter().filter(of_new_port));
-        let made: Vec<_> =
-            made.filter_map(|entry| Some((entry.mac, new_entry(entry, &self.attachments)?))).collect();
+        let made: Vec<_> = made
+            .filter_map(|entry| Some(((entry.mac, entry.vlan), new_entry(entry, &self.attachments)?)))
+            .collect();
         self.worker.ask(move |bridge, now| {
-            for (mac, kind) in removed {
+            for (mac, vlan, kind) in removed {
                 // Wherever the station has taken it; not what another has made of it since.
-                if let Some(entry) = bridge.entry(mac).filter(|entry| entry.kind == kind) {
-                    let _ = bridge.remove_entry(mac, entry.port, now);
+                if let Some(entry) = bridge.entry_in(vlan, mac).filter(|entry| entry.kind == kind) {
+                    let _ = bridge.remove_entry((mac, vlan), entry.port, now);
                 }
             }
-            made.into_iter().try_for_each(|(mac, entry)| bridge.replace_entry(mac, entry, now))
+            made.into_iter().try_for_each(|(address, entry)| bridge.replace_entry(address, entry, now))
         })??;
         Ok(())
     }

@@ -9,6 +9,7 @@ use crate::assembly::new_entry;
 use crate::attachment::Attachment;
 use crate::command::Command;
 use crate::to_worker::ToWorker;
+use crate::vlans;
 
 /// The kinds of entry that a user makes and that outlive a link.
 const LASTING: [EntryKind; 4] = [EntryKind::Static, EntryKind::Sticky, EntryKind::External, EntryKind::Local];
@@ -22,17 +23,19 @@ pub(crate) fn forget(config: &Config, attachments: &mut [Attachment], index: usi
     let (port, settings, name) = (attachment.id, attachment.settings, attachment.config.name.clone());
     let of_port = config.fdb.iter().filter(|entry| entry.port.as_ref() == Some(&name));
     let entries: Vec<_> =
-        of_port.filter_map(|entry| Some((entry.mac, new_entry(entry, attachments)?))).collect();
+        of_port.filter_map(|entry| Some(((entry.mac, entry.vlan), new_entry(entry, attachments)?))).collect();
+    let vlans = vlans::table(&config.bridge.vlan, &attachments[index].config);
     info!(port = name, "what was set at run time goes with the device");
     worker.send(Command::Bridge(Box::new(move |bridge, now| {
         // The core took these settings at the start. A backup that was removed since is none any more.
         let _ = bridge.set_port_settings(port, settings);
+        let _ = bridge.set_vlans(port, &vlans);
         for kind in LASTING {
             bridge.flush(Some(port), Some(kind));
         }
-        for (mac, entry) in entries {
+        for (address, entry) in entries {
             // One that has moved to another port stays there.
-            let _ = bridge.add_entry(mac, entry, now);
+            let _ = bridge.add_entry(address, entry, now);
         }
     })));
 }

@@ -1,7 +1,7 @@
 //! The bridge as its owner sees it: ports come and go, links change, copies are reported, time passes.
 //! What happens to a frame is in [`crate::pipeline`].
 
-use frame::MacAddr;
+use frame::{MacAddr, Vid};
 
 use crate::counters::PortCounters;
 use crate::fdb::{EntryKind, Fdb, FdbChange, FdbCounters, FdbEntry, Key, Way};
@@ -265,7 +265,13 @@ impl Bridge {
     /// The entry of a station, unless it has expired.
     #[must_use]
     pub fn entry(&self, mac: MacAddr) -> Option<FdbEntry> {
-        self.fdb.show(Key::new(NO_VLAN, mac.to_u64()))
+        self.entry_in(None, mac)
+    }
+
+    /// The same in a VLAN; `None` for what is in none, or in all.
+    #[must_use]
+    pub fn entry_in(&self, vlan: Option<Vid>, mac: MacAddr) -> Option<FdbEntry> {
+        self.fdb.show(Key::new(vlan.map_or(NO_VLAN, Vid::get), mac.to_u64()))
     }
 
     /// The entries in `places` places of the table from place `from` on, and the place to go on from; `None`

@@ -62,7 +62,7 @@ pub(crate) fn read(name: Option<&str>, taps: &[String], raws: &[String]) -> Resu
         };
         let rules = PortRules::default();
         let (name, device, kind) = (device.clone(), Some(device), Some(kind));
-        read.push(PlacedPort { name, device, kind, host: None, rules, backup: None });
+        read.push(PlacedPort { name, device, kind, host: None, rules, backup: None, vlans: None });
     }
     if read.is_empty() {
         findings.add_whole("there are no ports: nothing to switch", "as `switchd --tap tap0 --raw eth0`");

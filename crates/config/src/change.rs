@@ -1,7 +1,5 @@
 //! What changed between two configurations, so that a running switch does only that.
 
-use frame::MacAddr;
-
 use crate::model::{Config, PortConfig, StaticEntry};
 use crate::render::{self, Lines};
 
@@ -84,9 +82,11 @@ fn of_port(old: &PortConfig, new: &PortConfig, changes: &mut Changes) {
 }
 
 fn of_entries(old: &Config, new: &Config, changes: &mut Changes) {
-    let entry = |config: &Config, mac: MacAddr| config.fdb.iter().find(|entry| entry.mac == mac).cloned();
+    let entry = |config: &Config, this: &StaticEntry| {
+        config.fdb.iter().find(|entry| (entry.mac, entry.vlan) == (this.mac, this.vlan)).cloned()
+    };
     for before in &old.fdb {
-        let after = entry(new, before.mac);
+        let after = entry(new, before);
         if after.as_ref() != Some(before) {
             changes.entries_removed.push(before.clone());
         }
@@ -95,7 +95,7 @@ fn of_entries(old: &Config, new: &Config, changes: &mut Changes) {
         }
     }
     for after in &new.fdb {
-        let before = entry(old, after.mac);
+        let before = entry(old, after);
         if before.as_ref() == Some(after) {
             continue;
         }

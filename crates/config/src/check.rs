@@ -4,10 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use frame::MacAddr;
+use frame::{MacAddr, Vid};
 
 use crate::keys::nearest;
-use crate::model::{BridgeConfig, EntryType, PortConfig, PortKind, PortRules, StaticEntry};
+use crate::model::{BridgeConfig, EntryType, PortConfig, PortKind, PortRules, PortVlans, StaticEntry};
 use crate::problem::{Findings, quoted};
 use crate::section::At;
 
@@ -22,11 +22,17 @@ pub(crate) struct PlacedPort {
     pub(crate) rules: PortRules,
     /// The port that it names as its backup.
     pub(crate) backup: Option<At<String>>,
+    /// Its VLANs, at the first key about them.
+    pub(crate) vlans: Option<At<PortVlans>>,
 }
 
 impl PlacedPort {
     pub(crate) fn into_config(self) -> Option<PortConfig> {
-        let rules = PortRules { backup_port: self.backup.map(|backup| backup.value), ..self.rules };
+        let rules = PortRules {
+            backup_port: self.backup.map(|backup| backup.value),
+            vlans: self.vlans.map(|vlans| vlans.value),
+            ..self.rules
+        };
         Some(PortConfig { name: self.name.value, device: self.device?.value, kind: self.kind?, rules })
     }
 }
@@ -39,12 +45,14 @@ pub(crate) struct PlacedEntry {
     pub(crate) mac: Option<At<MacAddr>>,
     pub(crate) kind: EntryType,
     pub(crate) port: Option<At<String>>,
+    pub(crate) vlan: Option<At<Vid>>,
 }
 
 impl PlacedEntry {
     pub(crate) fn into_config(self) -> Option<StaticEntry> {
         let port = self.port.map(|port| port.value);
-        Some(StaticEntry { mac: self.mac?.value, kind: self.kind, port })
+        let vlan = self.vlan.map(|vlan| vlan.value);
+        Some(StaticEntry { mac: self.mac?.value, kind: self.kind, port, vlan })
     }
 }
 
@@ -123,7 +131,7 @@ pub(crate) fn entries(entries: &[PlacedEntry], ports: &[PlacedPort], findings: &
     let known: HashSet<&str> = ports.iter().map(|port| port.name.value.as_str()).collect();
     // A port that the file has may stand in a line that can't be read.
     let all_known = !ports.is_empty() && !findings.broken_tables();
-    let mut seen: HashMap<MacAddr, usize> = HashMap::new();
+    let mut seen: HashMap<(MacAddr, Option<Vid>), usize> = HashMap::new();
     for entry in entries {
         let port = entry.port.as_ref().filter(|_| all_known);
         if let Some(port) = port.filter(|port| !known.contains(port.value.as_str())) {
@@ -138,12 +146,13 @@ pub(crate) fn entries(entries: &[PlacedEntry], ports: &[PlacedPort], findings: &
             findings.add(port.span.clone(), message, "add `type = \"local\"`");
         }
         let Some(mac) = &entry.mac else { continue };
-        if let Some(line) = seen.get(&mac.value) {
+        let vlan = entry.vlan.as_ref().map(|vlan| vlan.value);
+        if let Some(line) = seen.get(&(mac.value, vlan)) {
             let message = format!("a second static entry for {}", mac.value);
             let help = format!("an address is on one port; the first entry is in line {line}");
             findings.add(mac.span.clone(), message, help);
         } else {
-            seen.insert(mac.value, findings.line_of(mac.span.start));
+            seen.insert((mac.value, vlan), findings.line_of(mac.span.start));
         }
     }
 }

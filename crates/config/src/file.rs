@@ -14,6 +14,7 @@ use crate::problem::{Findings, Place, Problems, quoted};
 use crate::rules;
 use crate::section::{At, Section, did_you_mean, in_order, integer, type_name};
 use crate::syntax;
+use crate::vlans;
 
 /// The longest text that is read, in bytes: room for 20,000 ports or entries.
 const LONGEST: usize = 1 << 20;
@@ -49,6 +50,8 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
     check::backups(&ports, &mut findings);
     check::locks(&mut bridge, says_linklocal(document.get_ref()), &ports);
     check::entries(&fdb, &ports, &mut findings);
+    vlans::filtering(&bridge.vlan, &ports, &mut findings);
+    vlans::entries(&bridge.vlan, &fdb, &ports, &mut findings);
     check::room(&fdb, bridge.fdb_max, &mut findings);
     findings.into_problems(place)?;
     Ok(Config {
@@ -141,6 +144,7 @@ fn read_bridge(section: &Section<'_>, findings: &mut Findings<'_>) -> BridgeConf
     bridge.group_fwd_mask = rules::bridge_mask(section, findings).unwrap_or(bridge.group_fwd_mask);
     let no_linklocal_learn = section.boolean("no_linklocal_learn", findings);
     bridge.no_linklocal_learn = no_linklocal_learn.unwrap_or(bridge.no_linklocal_learn);
+    bridge.vlan = vlans::read_bridge(section, findings);
     let fdb_max = section.number("fdb_max", FDB_MAX, findings);
     bridge.fdb_max = fdb_max.and_then(|max| usize::try_from(max).ok()).unwrap_or(bridge.fdb_max);
     let learned = section.number("fdb_max_learned", FDB_MAX_LEARNED, findings);
@@ -187,7 +191,15 @@ fn read_ports(table: &DeTable<'_>, findings: &mut Findings<'_>) -> Vec<PlacedPor
                 findings.add(name.span.clone(), message, help.replace('`', ""));
                 let name = At { value: name.value.to_owned(), span: name.span };
                 let rules = PortRules::default();
-                ports.push(PlacedPort { name, device: None, kind: None, host: None, rules, backup: None });
+                ports.push(PlacedPort {
+                    name,
+                    device: None,
+                    kind: None,
+                    host: None,
+                    rules,
+                    backup: None,
+                    vlans: None,
+                });
             }
         }
     }
@@ -208,7 +220,8 @@ fn read_fdb(key: &At<&str>, array: &DeArray<'_>, findings: &mut Findings<'_>) ->
         let mac = read_mac(&section, findings);
         let kind = read_entry_type(&section, findings);
         let port = read_entry_port(&section, kind, findings);
-        entries.push(PlacedEntry { span, mac, kind, port });
+        let vlan = vlans::read_entry(&section, findings);
+        entries.push(PlacedEntry { span, mac, kind, port, vlan });
     }
     entries
 }

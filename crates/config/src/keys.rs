@@ -28,6 +28,11 @@ pub(crate) const BRIDGE: &[Key] = &[
     Key { name: "group_fwd_mask", example: "0x4000" },
     Key { name: "no_linklocal_learn", example: "true" },
     Key { name: "move_damping", example: "\"3s\"" },
+    Key { name: "vlan_filtering", example: "true" },
+    Key { name: "default_pvid", example: "1" },
+    Key { name: "vlan_protocol", example: "\"802.1ad\"" },
+    Key { name: "vlan_stats", example: "true" },
+    Key { name: "vlan_stats_per_port", example: "true" },
 ];
 
 /// `[ports.NAME]`, whatever the type.
@@ -47,6 +52,12 @@ pub(crate) const PORT: &[Key] = &[
     Key { name: "group_fwd_mask", example: "0x4000" },
     Key { name: "backup_port", example: "\"lan\"" },
     Key { name: "max_macs", example: "4" },
+    Key { name: "access", example: "10" },
+    Key { name: "trunk", example: "[\"10-20\", \"30\"]" },
+    Key { name: "native", example: "10" },
+    Key { name: "pvid", example: "10" },
+    Key { name: "vlans", example: "[\"10\", \"20-29\"]" },
+    Key { name: "untagged", example: "[\"10\"]" },
 ];
 
 /// `[ports.NAME]`, by type.
@@ -69,6 +80,7 @@ pub(crate) const FDB: &[Key] = &[
     Key { name: "mac", example: "\"02:00:5e:10:00:01\"" },
     Key { name: "port", example: "\"lan\"" },
     Key { name: "type", example: "\"static\"" },
+    Key { name: "vlan", example: "10" },
 ];
 
 /// The kinds of port that have the key.
@@ -114,7 +126,7 @@ mod tests {
     fn a_mistyped_word_finds_the_one_that_was_meant_and_no_other() {
         assert_eq!(nearest("agein_time", BRIDGE.iter().map(|k| k.name)), Some("ageing_time"));
         assert_eq!(nearest("TYPE", PORT.iter().map(|k| k.name)), Some("type"));
-        assert_eq!(nearest("vlan", PORT.iter().map(|k| k.name)), None);
+        assert_eq!(nearest("vrf", PORT.iter().map(|k| k.name)), None);
         assert_eq!(nearest(&"t".repeat(65), ["tap"]), None);
     }
 

@@ -23,11 +23,12 @@ mod render;
 mod rules;
 mod section;
 mod syntax;
+mod vlans;
 
 pub use change::Changes;
 pub use model::{
-    BridgeConfig, Config, EntryType, Owner, PortConfig, PortKind, PortRules, PortState, RawConfig,
-    StaticEntry, TapConfig,
+    BridgeConfig, Config, EntryType, Owner, PortConfig, PortKind, PortRules, PortState, PortVlans, RawConfig,
+    StaticEntry, TapConfig, VlanConfig, VlanProtocol,
 };
 pub use names::LONGEST_TIME;
 pub use problem::{Problem, Problems};

@@ -1,8 +1,9 @@
 //! The checked configuration: plain data, which the daemon turns into a bridge and its ports.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use frame::MacAddr;
+use frame::{MacAddr, Vid};
 
 /// A configuration in which no mistake was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,60 @@ pub struct BridgeConfig {
     pub no_linklocal_learn: bool,
     /// How long a port must be silent before a station leaves it. Zero: no time at all.
     pub move_damping: Duration,
+    /// What it makes of VLAN tags.
+    pub vlan: VlanConfig,
+}
+
+/// What a switch makes of VLAN tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VlanConfig {
+    /// Whether VLANs are told apart.
+    pub filtering: bool,
+    /// The VLAN of ports that say nothing of VLANs.
+    pub default_pvid: Option<Vid>,
+    /// Which tags are VLANs.
+    pub protocol: VlanProtocol,
+    /// Whether what each VLAN has seen is counted.
+    pub stats: bool,
+    /// Whether that is counted for each port apart; only with `stats`.
+    pub stats_per_port: bool,
+}
+
+impl Default for VlanConfig {
+    fn default() -> Self {
+        Self {
+            filtering: false,
+            default_pvid: Some(Vid::MIN),
+            protocol: VlanProtocol::Dot1q,
+            stats: false,
+            stats_per_port: false,
+        }
+    }
+}
+
+/// Which tags are VLANs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VlanProtocol {
+    /// Those of 802.1Q.
+    Dot1q,
+    /// The service tags of 802.1ad.
+    Dot1ad,
+}
+
+impl VlanProtocol {
+    /// Each with its word in the file.
+    pub(crate) const ALL: [(&str, Self); 2] = [("802.1Q", Self::Dot1q), ("802.1ad", Self::Dot1ad)];
+}
+
+/// The VLANs of one port: all that it is in, whatever other key says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortVlans {
+    /// The one of what comes in untagged.
+    pub pvid: Option<Vid>,
+    /// All of them.
+    pub members: BTreeSet<Vid>,
+    /// Those whose frames leave without a tag.
+    pub untagged: BTreeSet<Vid>,
 }
 
 impl Default for BridgeConfig {
@@ -45,6 +100,7 @@ impl Default for BridgeConfig {
             group_fwd_mask: 0,
             no_linklocal_learn: false,
             move_damping: Duration::ZERO,
+            vlan: VlanConfig::default(),
         }
     }
 }
@@ -93,6 +149,8 @@ pub struct PortRules {
     pub max_macs: Option<u32>,
     /// Of the host's own port: whether it gets everything.
     pub promisc: bool,
+    /// Its VLANs; `None` for the default one.
+    pub vlans: Option<PortVlans>,
 }
 
 impl Default for PortRules {
@@ -112,6 +170,7 @@ impl Default for PortRules {
             backup_port: None,
             max_macs: None,
             promisc: false,
+            vlans: None,
         }
     }
 }
@@ -208,6 +267,8 @@ pub struct StaticEntry {
     pub kind: EntryType,
     /// The name of the port; a blackhole has none.
     pub port: Option<String>,
+    /// The VLAN that it is for; `None` for all that its port is in.
+    pub vlan: Option<Vid>,
 }
 
 /// The kinds of entry that a file can have.

@@ -11,6 +11,7 @@ use crate::names::{check_interface, check_name, is_user_name};
 use crate::problem::{Findings, quoted};
 use crate::rules;
 use crate::section::{At, Section, integer};
+use crate::vlans;
 
 /// The MTU that a TAP takes, in bytes: ETH_MIN_MTU, and the most that its frames have room for.
 const MTU: Range<i64> = 68..65_536;
@@ -35,10 +36,11 @@ pub(crate) fn read(name: At<&str>, table: &DeTable<'_>, findings: &mut Findings<
     let raw = is_or_may_be("raw").then(|| read_raw(&section, findings));
     let host = section.value("host").filter(|_| tap.as_ref().is_some_and(|tap| tap.host)).map(|at| at.span);
     let (rules, backup) = rules::read(&section, host.is_some(), findings);
+    let vlans = vlans::read_port(&section, findings);
     let read = tap.map(PortKind::Tap).or(raw.map(PortKind::Raw));
     let kind = kind.and(read);
     let name = At { value: name.value.to_owned(), span: name.span };
-    PlacedPort { name, device, kind, host, rules, backup }
+    PlacedPort { name, device, kind, host, rules, backup, vlans }
 }
 
 fn read_type(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<&'static Kind> {

@@ -4,12 +4,14 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use frame::Vid;
 use toml::Value;
 
 use crate::model::{
-    BridgeConfig, Config, EntryType, Owner, PortConfig, PortKind, PortRules, PortState, RawConfig,
-    StaticEntry, TapConfig,
+    BridgeConfig, Config, EntryType, Owner, PortConfig, PortKind, PortRules, PortState, PortVlans, RawConfig,
+    StaticEntry, TapConfig, VlanConfig, VlanProtocol,
 };
+use crate::vlans;
 
 /// Keys of one table with their values as they are written.
 pub(crate) type Lines = Vec<(&'static str, String)>;
@@ -53,6 +55,7 @@ pub(crate) fn bridge(bridge: &BridgeConfig) -> Lines {
         group_fwd_mask,
         no_linklocal_learn,
         move_damping,
+        vlan,
     } = bridge;
     let plain = BridgeConfig::default();
     let mut lines = vec![("name", text(name))];
@@ -63,6 +66,16 @@ pub(crate) fn bridge(bridge: &BridgeConfig) -> Lines {
     // Its default depends on the ports.
     lines.push(("no_linklocal_learn", no_linklocal_learn.to_string()));
     put(&mut lines, "move_damping", *move_damping, plain.move_damping, time);
+    let VlanConfig { filtering, default_pvid, protocol, stats, stats_per_port } = *vlan;
+    put(&mut lines, "vlan_filtering", filtering, plain.vlan.filtering, flag);
+    put(&mut lines, "default_pvid", default_pvid, plain.vlan.default_pvid, |vid| {
+        vid.map_or(0, Vid::get).to_string()
+    });
+    put(&mut lines, "vlan_protocol", protocol, plain.vlan.protocol, |protocol| {
+        text(word(&VlanProtocol::ALL, protocol))
+    });
+    put(&mut lines, "vlan_stats", stats, plain.vlan.stats, flag);
+    put(&mut lines, "vlan_stats_per_port", stats_per_port, plain.vlan.stats_per_port, flag);
     lines
 }
 
@@ -122,6 +135,7 @@ pub(crate) fn rules(rules: &PortRules, host: bool) -> Lines {
         backup_port,
         max_macs,
         promisc,
+        vlans,
     } = rules;
     let plain = PortRules { learning: !host, ..PortRules::default() };
     let mut lines = Lines::new();
@@ -139,14 +153,26 @@ pub(crate) fn rules(rules: &PortRules, host: bool) -> Lines {
     lines.extend(backup_port.as_ref().map(|backup| ("backup_port", text(backup))));
     lines.extend(max_macs.map(|max| ("max_macs", max.to_string())));
     put(&mut lines, "promisc", *promisc, plain.promisc, flag);
+    if let Some(PortVlans { pvid, members, untagged }) = vlans {
+        let list = |vlans| {
+            let ranges = vlans::ranges(vlans).into_iter().map(|range| text(&range));
+            format!("[{}]", ranges.collect::<Vec<_>>().join(", "))
+        };
+        lines.extend(pvid.map(|pvid| ("pvid", pvid.to_string())));
+        lines.push(("vlans", list(members)));
+        if !untagged.is_empty() {
+            lines.push(("untagged", list(untagged)));
+        }
+    }
     lines
 }
 
 pub(crate) fn entry(config: &StaticEntry) -> Lines {
-    let StaticEntry { mac, kind, port } = config;
+    let StaticEntry { mac, kind, port, vlan } = config;
     let mut lines = vec![("mac", text(&mac.to_string()))];
     lines.extend(port.as_ref().map(|port| ("port", text(port))));
     lines.push(("type", text(word(&EntryType::ALL, *kind))));
+    lines.extend(vlan.map(|vlan| ("vlan", vlan.to_string())));
     lines
 }
 
@@ -197,14 +223,18 @@ mod tests {
     fn every_key() -> String {
         "[bridge]\nname = \"lab\"\nageing_time = \"1500ms\"\nfdb_max = 7\nfdb_max_learned = 6\n\
          group_fwd_mask = 0x4000\nno_linklocal_learn = true\nmove_damping = \"3s\"\n\
+         vlan_filtering = true\ndefault_pvid = 0\nvlan_protocol = \"802.1ad\"\nvlan_stats = true\n\
+         vlan_stats_per_port = true\n\
          [ports.a]\ntype = \"tap\"\ndevice = \"a\\\"b\"\nmtu = 9000\npersist = true\nowner = \"root\"\nup = false\n\
          offload = false\nenabled = false\nstate = \"learning\"\nlearning = true\nflood = false\n\
          mcast_flood = false\nbcast_flood = false\nhairpin = true\nisolated = true\nlocked = true\nmab = true\n\
          group_fwd_mask = 4\nbackup_port = \"b.c\"\nmax_macs = 3\n\
+         pvid = 9\nvlans = [5, \"20-29\"]\nuntagged = [9]\n\
          [ports.\"b.c\"]\ntype = \"raw\"\ndevice = \"eth0\"\nexclusive = false\noffload = false\n\
+         trunk = [\"4000-4094\"]\nnative = 1\n\
          [ports.h]\ntype = \"tap\"\nowner = 107\nhost = true\npromisc = true\nlearning = true\n\
-         [ports.h2]\ntype = \"raw\"\nlearning = false\n\
-         [[fdb]]\nmac = \"02:00:00:00:00:01\"\nport = \"a\"\n\
+         [ports.h2]\ntype = \"raw\"\nlearning = false\naccess = 7\n\
+         [[fdb]]\nmac = \"02:00:00:00:00:01\"\nport = \"a\"\nvlan = 5\n\
          [[fdb]]\nmac = \"02:00:00:00:00:02\"\nport = \"b.c\"\ntype = \"sticky\"\n\
          [[fdb]]\nmac = \"02:00:00:00:00:03\"\nport = \"h\"\ntype = \"local\"\n\
          [[fdb]]\nmac = \"02:00:00:00:00:04\"\nport = \"a\"\ntype = \"extern_learn\"\n\
@@ -227,7 +257,8 @@ mod tests {
         let source = every_key();
         let written = to_toml(&crate::parse("a.toml", &source).unwrap());
         let known = crate::keys::all_keys();
-        for key in known {
+        // Shorthands are written at length.
+        for key in known.filter(|key| !["access", "trunk", "native"].contains(key)) {
             assert!(written.contains(&format!("\n{key} = ")), "{key} is not written:\n{written}");
         }
     }

@@ -48,6 +48,7 @@ pub(crate) fn read(
         locked: flag("locked", plain.locked),
         mab: flag("mab", plain.mab),
         promisc: false,
+        vlans: None,
         state: read_state(section, findings).unwrap_or(plain.state),
         group_fwd_mask: port_mask(section, findings).unwrap_or(plain.group_fwd_mask),
         backup_port: None,

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use config::{EntryType, Owner, PortKind, PortRules, PortState, Problems, RawConfig, TapConfig, parse};
+use config::{
+    EntryType, Owner, PortKind, PortRules, PortState, PortVlans, Problems, RawConfig, TapConfig, parse,
+};
 
 /// A file to which mistakes are added; it has eight lines.
 const GOOD: &str = "[bridge]\nname = \"sw0\"\n[ports.lan]\ntype = \"tap\"\ndevice = \"tap0\"\n\
@@ -55,12 +57,13 @@ fn the_whole_of_a_report() {
 #[test]
 fn unknown_keys() {
     added(
-        "vlan = 5",
+        "vrf = 5",
         1,
-        "vlan",
-        "unknown key `vlan` in [ports.uplink]",
+        "vrf",
+        "unknown key `vrf` in [ports.uplink]",
         "known here: type, device, enabled, state, learning, flood, mcast_flood, bcast_flood, hairpin, isolated, \
-         locked, mab, group_fwd_mask, backup_port, max_macs, exclusive, offload",
+         locked, mab, group_fwd_mask, backup_port, max_macs, access, trunk, native, pvid, vlans, untagged, exclusive, \
+         offload",
     );
     added(
         "[[fdb]]\nmac = \"02:00:5e:10:00:01\"\nport = \"lan\"\nprot = 1",
@@ -694,6 +697,109 @@ fn options_that_the_host_port_has_not() {
     );
 }
 
+/// A file with VLANs to which mistakes are added, as lines of its second port.
+const VLANS: &str = "[bridge]\nvlan_filtering = true\n[ports.lan]\ntype = \"tap\"\naccess = 10\n\
+                     [ports.uplink]\ntype = \"raw\"\n";
+
+#[track_caller]
+fn of_vlans(added: &str, line: usize, offending: &str, message: &str, help: &str) {
+    one(&format!("{VLANS}{added}"), line, offending, message, help);
+}
+
+#[test]
+fn vlans_that_contradict_each_other() {
+    of_vlans(
+        "access = 10\ntrunk = [10]",
+        8,
+        "10",
+        "`access` and `trunk` in [ports.uplink]: an access port is in one VLAN, untagged",
+        "remove one of them",
+    );
+    of_vlans(
+        "trunk = [\"1-5\"]\nuntagged = [1]",
+        8,
+        "[\"1-5\"]",
+        "`trunk` and `untagged` in [ports.uplink]: `trunk` says which VLANs there are, and `native` which of them \
+         is untagged",
+        "remove one of them",
+    );
+    of_vlans(
+        "native = 1",
+        8,
+        "1",
+        "`native` in [ports.uplink] needs `trunk`",
+        "a port with one untagged VLAN and no other has `access`",
+    );
+    for (written, what) in
+        [("\"20-10\"", 0), ("0", 0), ("4095", 0), ("\"1,2\"", 0), ("true", 0), ("\"4000-5000\"", 0)]
+    {
+        let help = "VLANs are 1 to 4094: \"10\", or \"20-29\" for a range";
+        let message = "`vlans` in [ports.uplink] has something that is no VLAN";
+        of_vlans(&format!("vlans = [7, {written}]"), 8 + what, written, message, help);
+    }
+    of_vlans("access = 4095", 8, "4095", "`access` in [ports.uplink] is out of range", "from 1 to 4094");
+    of_vlans(
+        "vlans = 10",
+        8,
+        "10",
+        "`vlans` in [ports.uplink] must be a list, not a whole number",
+        "as `vlans = [\"10\", \"20-29\"]`",
+    );
+}
+
+#[test]
+fn vlans_that_would_keep_nothing_apart() {
+    let text = VLANS.replace("vlan_filtering = true", "vlan_filtering = false");
+    one(
+        &text,
+        5,
+        "10",
+        "VLANs of a port have no effect: the switch does not tell them apart",
+        "add `vlan_filtering = true` to [bridge], or remove the line",
+    );
+    let text = VLANS.replace("true", "true\nvlan_protocol = \"802.1q\"");
+    let help = "did you mean `802.1Q`?";
+    one(&text, 3, "\"802.1q\"", "unknown protocol `802.1q` in [bridge]", help);
+    let text = VLANS.replace("true", "true\nvlan_stats_per_port = true");
+    let help = "add `vlan_stats = true`, or remove the line";
+    one(&text, 3, "true", "`vlan_stats_per_port` in [bridge] needs `vlan_stats`", help);
+}
+
+#[test]
+fn entries_in_vlans() {
+    let entry = "[[fdb]]\nmac = \"02:00:5e:10:00:01\"\n";
+    let help = "add the VLAN to the port, or name one that it is in";
+    let added = format!("{entry}port = \"lan\"\nvlan = 1");
+    of_vlans(&added, 11, "1", "port `lan` is not in VLAN 1", help);
+    let added = format!("{entry}port = \"uplink\"\nvlan = 10");
+    of_vlans(&added, 11, "10", "port `uplink` is not in VLAN 10", help);
+    let both = format!(
+        "{VLANS}{entry}port = \"lan\"\nvlan = 10\n{entry}port = \"uplink\"\nvlan = 1\n{entry}type = \"blackhole\""
+    );
+    let config = parse("sw.toml", &both).unwrap();
+    let vlans: Vec<_> = config.fdb.iter().map(|entry| entry.vlan.map(frame::Vid::get)).collect();
+    assert_eq!(vlans, [Some(10), Some(1), None]);
+}
+
+#[test]
+fn vlans_that_are_right_are_read() {
+    let read = |lines: &str| {
+        let config = parse("sw.toml", &format!("{VLANS}{lines}")).unwrap();
+        let PortVlans { pvid, members, untagged } = config.ports[1].rules.vlans.clone().unwrap();
+        let numbers = |vlans: std::collections::BTreeSet<frame::Vid>| {
+            vlans.into_iter().map(frame::Vid::get).collect::<Vec<_>>()
+        };
+        (pvid.map(frame::Vid::get), numbers(members), numbers(untagged))
+    };
+    assert_eq!(read("access = 10"), (Some(10), vec![10], vec![10]));
+    assert_eq!(read("trunk = [\"10-12\", 30]"), (None, vec![10, 11, 12, 30], vec![]));
+    assert_eq!(read("trunk = [\"10-12\"]\nnative = 11"), (Some(11), vec![10, 11, 12], vec![11]));
+    assert_eq!(read("trunk = [\"10\"]\nnative = 1"), (Some(1), vec![1, 10], vec![1]));
+    assert_eq!(read("pvid = 5"), (Some(5), vec![5], vec![]));
+    assert_eq!(read("vlans = [1]\nuntagged = [2]\npvid = 3"), (Some(3), vec![1, 2, 3], vec![2]));
+    assert_eq!(read("vlans = []"), (None, vec![], vec![]));
+}
+
 #[test]
 fn kinds_of_entry() {
     let entry = "[[fdb]]\nmac = \"02:00:5e:10:00:01\"\n";
@@ -748,6 +854,7 @@ fn rules_that_are_right_are_read() {
         backup_port: Some("lan".to_owned()),
         max_macs: Some(9),
         promisc: false,
+        vlans: None,
     };
     assert_eq!(config.ports[1].rules, uplink);
     let host = PortRules { learning: false, promisc: true, ..PortRules::default() };

@@ -7,12 +7,14 @@ use bridge::{EntryKind, PortId, PortSettings};
 use config::{Config, EntryType, PortConfig, PortRules, PortState, Problem, Problems, StaticEntry};
 use control::CallError;
 use control::types::Changes;
+use frame::Vid;
 use serde_json::Value;
 use tracing::info;
 
 use crate::answer::no_answer;
 use crate::control::Control;
 use crate::to_worker::NoAnswer;
+use crate::vlans;
 
 /// Places of the FDB that are read between two turns of the worker.
 const PART: usize = 2048;
@@ -23,7 +25,8 @@ impl Control {
         let mut config = self.config.clone();
         let ids: Vec<PortId> = self.attachments.iter().map(|port| port.id).collect();
         let asked = self.worker.ask(move |bridge, _| {
-            let settings: Vec<_> = ids.into_iter().map(|id| bridge.port_settings(id)).collect();
+            let of = |id| Some((bridge.port_settings(id)?, vlans::of_port(bridge, id)));
+            let settings: Vec<_> = ids.into_iter().map(of).collect();
             (*bridge.settings(), settings)
         });
         let (settings, ports) = asked.map_err(no_answer)?;
@@ -34,8 +37,8 @@ impl Control {
         config.bridge.no_linklocal_learn = settings.no_linklocal_learn;
         config.bridge.move_damping = milliseconds(settings.move_damping.0);
         for (port, settings) in config.ports.iter_mut().zip(ports) {
-            if let Some(settings) = settings {
-                port.rules = self.rules(&settings);
+            if let Some((settings, vlans)) = settings {
+                port.rules = PortRules { vlans, ..self.rules(&settings) };
             }
         }
         config.fdb = self.lasting_entries().map_err(no_answer)?;
@@ -64,6 +67,7 @@ impl Control {
             backup_port: settings.backup_port.map(|port| self.name(port).to_owned()),
             max_macs: settings.max_macs,
             promisc: settings.promisc,
+            vlans: None,
         }
     }
 
@@ -79,11 +83,17 @@ impl Control {
             })?;
             entries.extend(part.iter().filter_map(|entry| {
                 let port = entry.port.map(|port| self.name(port).to_owned());
-                Some(StaticEntry { mac: entry.mac, kind: kind(entry.kind)?, port })
+                Some(StaticEntry { mac: entry.mac, kind: kind(entry.kind)?, port, vlan: Vid::new(entry.fid) })
             }));
             from = next;
         }
-        entries.sort_unstable_by_key(|entry| entry.mac);
+        // One without a VLAN stands for those in each VLAN of its port.
+        let of_all: Vec<_> = entries.iter().filter(|entry| entry.vlan.is_none()).cloned().collect();
+        entries.retain(|entry| {
+            let all = StaticEntry { vlan: None, ..entry.clone() };
+            entry.vlan.is_none() || !of_all.contains(&all)
+        });
+        entries.sort_unstable_by_key(|entry| (entry.mac, entry.vlan));
         Ok(entries)
     }
 

@@ -65,12 +65,16 @@ pub(crate) struct Plan<'a> {
     pub(crate) short_header: bool,
     /// Further raw ports, on devices that the test makes in the switch's namespace, now or later.
     pub(crate) further: &'a [&'a str],
+    /// Lines of `[bridge]`.
+    pub(crate) bridge: &'a str,
+    /// More lines of each port, as far as they go.
+    pub(crate) rules: &'a [&'a str],
 }
 
 impl<'a> Plan<'a> {
     /// Hosts with addresses on these ports, all else as it is by default.
     pub(crate) fn of(ports: &'a [Port]) -> Self {
-        Self { ports, mtu: 1500, addresses: true, short_header: false, further: &[] }
+        Self { ports, mtu: 1500, addresses: true, short_header: false, further: &[], bridge: "", rules: &[] }
     }
 
     /// Hosts that only send and receive frames made by hand: nothing of their own stack is on the wire.
@@ -162,14 +166,15 @@ impl Lan {
 }
 
 fn config(plan: &Plan<'_>) -> String {
-    let mut text = String::new();
+    let mut text = format!("[bridge]\n{}\n", plan.bridge);
     for (index, port) in plan.ports.iter().enumerate() {
         let number = index + 1;
         let rest = match port.kind {
             Kind::Tap => format!("type = \"tap\"\nmtu = {}", plan.mtu),
             Kind::Raw => "type = \"raw\"".to_owned(),
         };
-        write!(text, "[ports.p{number}]\n{rest}\noffload = {}\n", port.offload).unwrap();
+        let rules = plan.rules.get(index).copied().unwrap_or_default();
+        write!(text, "[ports.p{number}]\n{rest}\noffload = {}\n{rules}\n", port.offload).unwrap();
     }
     for device in plan.further {
         write!(text, "[ports.{device}]\ntype = \"raw\"\n").unwrap();

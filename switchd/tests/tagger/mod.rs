@@ -38,6 +38,11 @@ pub(crate) struct Tagger {
 impl Tagger {
     /// Gives `host` a device with `addresses` behind which frames carry `tags` (one or two), outermost first.
     pub(crate) fn start(host: &Namespace, tags: &[Tag], addresses: &[String]) -> Self {
+        Self::start_with(host, tags, tags, addresses)
+    }
+
+    /// The same where what comes in carries other tags than what goes out.
+    pub(crate) fn start_with(host: &Namespace, out: &[Tag], into: &[Tag], addresses: &[String]) -> Self {
         let tap = TapOptions { device: DEVICE.to_owned(), offload: true, persist: false, owner: None };
         let raw = RawOptions { device: "eth0".to_owned(), offload: true, mark: None, short_header: false };
         let tap = host.enter(|| ports::tap::open(&tap)).unwrap().unwrap();
@@ -50,8 +55,8 @@ impl Tagger {
         host.ip(&format!("link set {DEVICE} up")).unwrap();
         let poll = Poll::new().unwrap();
         let stop = Waker::new(poll.registry(), Token(2)).unwrap();
-        let tags = tags.to_vec();
-        let thread = std::thread::spawn(move || carry(poll, tap, raw, &tags));
+        let (out, into) = (out.to_vec(), into.to_vec());
+        let thread = std::thread::spawn(move || carry(poll, tap, raw, &out, &into));
         Self { stop, thread: Some(thread) }
     }
 }
@@ -64,7 +69,7 @@ impl Drop for Tagger {
     }
 }
 
-fn carry(mut poll: Poll, mut tap: TapPort, mut raw: RawPort, tags: &[Tag]) {
+fn carry(mut poll: Poll, mut tap: TapPort, mut raw: RawPort, out: &[Tag], into: &[Tag]) {
     let watch = |fd: RawFd, token| {
         poll.registry().register(&mut SourceFd(&fd), Token(token), Interest::READABLE).unwrap();
     };
@@ -79,8 +84,8 @@ fn carry(mut poll: Poll, mut tap: TapPort, mut raw: RawPort, tags: &[Tag]) {
         }
         for event in events.iter() {
             match event.token() {
-                Token(0) => drain(&mut tap.rx, &mut batch, |frame| push(frame, tags, &mut raw.tx)),
-                Token(1) => drain(&mut raw.rx, &mut batch, |frame| pop(frame, tags, &mut tap.tx)),
+                Token(0) => drain(&mut tap.rx, &mut batch, |frame| push(frame, out, &mut raw.tx)),
+                Token(1) => drain(&mut raw.rx, &mut batch, |frame| pop(frame, into, &mut tap.tx)),
                 _ => return,
             }
         }
@@ -118,7 +123,7 @@ fn pop(mut frame: Frame<'_>, tags: &[Tag], tx: &mut impl TxQueue) {
         return;
     }
     frame.set_tag(None);
-    let [_, rest @ ..] = tags else { return };
+    let rest = tags.get(1..).unwrap_or_default();
     if rest.is_empty() {
         let _ = tx.send(&frame);
     } else {
