@@ -12,7 +12,6 @@ use crate::offload::LONG_HEADER;
 use crate::segment::{Place, write_headers};
 use crate::train::{MAX_DATAGRAMS, Train};
 use crate::view::ADDRESSES;
-use crate::vlan::TAG_LEN;
 use crate::{Capabilities, Frame, GsoType, MAX_FRAME, Offload, Tunnel};
 
 /// Where a frame's EtherType stands in the scratch memory: behind an offload header, all zero, and the
@@ -89,7 +88,8 @@ pub fn udp_tunnel(frame: &Frame<'_>) -> Option<Tunnel> {
         return None;
     }
     let tunnel = Headers::of(frame).ok()?.udp_tunnel(frame.rest())?;
-    let tag = if frame.tag().is_some() { TAG_LEN as u16 } else { 0 };
+    // Those that are out of line and will stand before both.
+    let tag = (frame.wire_len() - frame.untagged_len()) as u16;
     Some(Tunnel {
         outer_transport: tunnel.outer_transport.checked_add(tag)?,
         inner_network: tunnel.inner_network.checked_add(tag)?,
