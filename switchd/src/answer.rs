@@ -7,6 +7,7 @@ mod drops;
 mod explain;
 mod fdb;
 mod port;
+mod vlan;
 
 pub(crate) use bridge::settings_with as bridge_settings_with;
 pub(crate) use fdb::shown_kind;
@@ -52,7 +53,12 @@ impl Control {
             },
             Call::AddFdb(entry) => self.make_entry(&entry, false).and_then(value),
             Call::ReplaceFdb(entry) => self.make_entry(&entry, true).and_then(value),
-            Call::DeleteFdb(mac, port) => self.delete_entry(&mac, port.as_deref()).and_then(value),
+            Call::DeleteFdb(mac, port, vlan) => {
+                self.delete_entry(&mac, vlan, port.as_deref()).and_then(value)
+            }
+            Call::ShowVlans(port) => self.show_vlans(port.as_deref()).and_then(|vlans| field("vlans", vlans)),
+            Call::AddVlan(vlans) => self.add_vlans(&vlans).and_then(value),
+            Call::DeleteVlan(port, vid, last) => self.delete_vlans(&port, vid, last).and_then(value),
             Call::FlushFdb(port, kind) => {
                 self.flush_fdb(port.as_deref(), kind).and_then(|removed| field("removed", removed))
             }

@@ -20,7 +20,7 @@ fn start() -> (Picture, Switchd, Client) {
 }
 
 fn entry(mac: &str, port: &str, kind: EntryKind) -> NewFdbEntry {
-    NewFdbEntry { mac: mac.into(), port: Some(port.into()), kind }
+    NewFdbEntry { mac: mac.into(), port: Some(port.into()), kind, vlan: None }
 }
 
 fn refusal<T: std::fmt::Debug>(result: Result<T, ClientError>) -> String {
@@ -145,7 +145,7 @@ fn entries_come_and_go_as_with_bridge_fdb() {
 
     assert!(refusal(client.delete_fdb(station, Some("p1"))).contains("no entry"));
     client.delete_fdb(station, Some("p2")).unwrap();
-    let hole = NewFdbEntry { mac: station.into(), port: None, kind: EntryKind::Blackhole };
+    let hole = NewFdbEntry { mac: station.into(), port: None, kind: EntryKind::Blackhole, vlan: None };
     client.add_fdb(&hole).unwrap();
     client.delete_fdb(station, None).unwrap();
     assert!(refusal(client.add_fdb(&entry(station, "p1", EntryKind::Blackhole))).contains("no port"));

@@ -159,7 +159,7 @@ fn a_thousand_random_frames_go_where_it_was_said() {
         ("02:00:00:00:00:05", None, EntryKind::Blackhole),
         ("02:00:00:00:00:06", Some("p2"), EntryKind::Local),
     ] {
-        let entry = NewFdbEntry { mac: mac.into(), port: port.map(str::to_owned), kind };
+        let entry = NewFdbEntry { mac: mac.into(), port: port.map(str::to_owned), kind, vlan: None };
         client.add_fdb(&entry).unwrap();
     }
     let mut sockets: Vec<_> = (1..=4).map(|number| picture.socket(number)).collect();

@@ -70,7 +70,8 @@ fn stations_ports_and_configuration_are_told_as_they_change() {
     assert_eq!(event.port.as_deref(), Some("p2"));
     client.flush_fdb(None, None).unwrap();
     wait_for(&watched, |event| of_station(event, &mac_text(7), "removed"));
-    let entry = NewFdbEntry { mac: mac_text(8), port: Some("p1".into()), kind: EntryKind::Static };
+    let entry =
+        NewFdbEntry { mac: mac_text(8), port: Some("p1".into()), kind: EntryKind::Static, vlan: None };
     client.add_fdb(&entry).unwrap();
     let event = wait_for(&watched, |event| of_station(event, &mac_text(8), "added"));
     assert_eq!(event.kind, Some(EntryKind::Static));

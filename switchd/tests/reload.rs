@@ -179,8 +179,12 @@ fn ports_come_and_go_at_run_time() {
         .unwrap();
     assert_eq!(client.show_port("guest").unwrap().settings.max_macs, Some(5));
     wait_for_ping(picture.host(1), &address(3));
-    let entry =
-        NewFdbEntry { mac: "02:00:00:00:00:77".into(), port: Some("guest".into()), kind: EntryKind::Static };
+    let entry = NewFdbEntry {
+        mac: "02:00:00:00:00:77".into(),
+        port: Some("guest".into()),
+        kind: EntryKind::Static,
+        vlan: None,
+    };
     client.add_fdb(&entry).unwrap();
     let shown = client.show_config().unwrap();
     assert!(shown.contains("[ports.guest]\ntype = \"raw\"\ndevice = \"p3\"\nmax_macs = 5\n"), "{shown}");

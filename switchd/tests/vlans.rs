@@ -5,10 +5,11 @@
 mod lan;
 mod tagger;
 
+use control::types::{FdbFilter, NewVlans};
 use frame::{EtherType, Tag};
 use lan::{Kind, Lan, Plan, Port, RAW, SOON, TAP, mac};
 use tagger::Tagger;
-use testbed::{Capture, FrameSocket, tcp_transfer};
+use testbed::{Capture, FrameSocket, tcp_transfer, wait_until};
 
 const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
 const EVERYBODY: [u8; 6] = [0xff; 6];
@@ -123,6 +124,69 @@ fn frames_go_where_their_vlan_is_with_the_tags_of_each_port_between_raw_ports() 
 #[test]
 fn frames_go_where_their_vlan_is_with_the_tags_of_each_port_between_both() {
     keeps_apart([TAP, RAW, RAW, TAP, RAW]);
+}
+
+#[test]
+fn vlans_change_at_run_time_and_no_frame_of_another_vlan_is_lost() {
+    let bridge = "vlan_filtering = true\ndefault_pvid = 0\nvlan_stats = true\nvlan_stats_per_port = true";
+    let mut lan = Lan::build(&Plan { bridge, rules: &OFFICE, ..Plan::silent(&[RAW; 5]) });
+    let mut client = lan.switchd().control().unwrap();
+    let vlans = |client: &mut control::Client| -> Vec<(String, u16, bool, bool)> {
+        let all = client.show_vlans(None).unwrap();
+        all.into_iter().map(|vlan| (vlan.port, vlan.vid, vlan.pvid, vlan.untagged)).collect()
+    };
+    let entry = |port: &str, vid, pvid, untagged| (port.to_owned(), vid, pvid, untagged);
+    let before = [
+        entry("p1", 10, true, true),
+        entry("p2", 10, true, true),
+        entry("p3", 20, true, true),
+        entry("p4", 10, false, false),
+        entry("p4", 20, false, false),
+        entry("p5", 10, true, true),
+        entry("p5", 20, false, false),
+    ];
+    assert_eq!(vlans(&mut client), before);
+    let capture = lan::capture(lan.host(2), 2000);
+    let mut sender = FrameSocket::open(lan.host(1), "eth0").unwrap();
+    let of_20 = |port: &str| NewVlans { port: port.to_owned(), vid: 20, ..NewVlans::default() };
+    for number in 0..200 {
+        sender.send(&frame(1, &[], number)).unwrap();
+        match number % 2 {
+            0 => client.delete_vlans("p4", 20, 20).unwrap(),
+            _ => client.add_vlans(&of_20("p4")).unwrap(),
+        }
+    }
+    capture.wait_for(SOON, "the last frame", |bytes| bytes.ends_with(&[199; 50])).unwrap();
+    let arrived =
+        capture.stop().unwrap().into_iter().map(|frame| frame.bytes).filter(|bytes| bytes[6..12] == mac(1));
+    assert_eq!(arrived.count(), 200);
+    let counted = client.show_vlans(Some("p2")).unwrap()[0].counters.unwrap();
+    assert_eq!((counted.tx_frames, counted.tx_bytes), (200, 200 * 50));
+    // Out of its VLAN, host 3 hears nothing of it; back in it does.
+    client.delete_vlans("p3", 1, 4094).unwrap();
+    assert!(client.delete_vlans("p3", 20, 20).unwrap_err().to_string().contains("not a member of VLAN 20"));
+    let mut trunk = FrameSocket::open(lan.host(4), "eth0").unwrap();
+    let capture = lan::capture(lan.host(3), 2000);
+    let handled = |client: &mut control::Client| client.show_port("p4").unwrap().counters.rx_frames;
+    let before = handled(&mut client);
+    trunk.send(&frame(4, Q20, 1)).unwrap();
+    wait_until(SOON, "the switch has had the frame", || handled(&mut client) > before).unwrap();
+    client.add_vlans(&NewVlans { pvid: true, untagged: true, ..of_20("p3") }).unwrap();
+    trunk.send(&frame(4, Q20, 2)).unwrap();
+    capture.wait_for(SOON, "the second frame", |bytes| *bytes == frame(4, &[], 2)).unwrap();
+    let got = capture.stop().unwrap();
+    assert!(got.iter().all(|got| got.bytes != frame(4, &[], 1)));
+    // Known in its VLAN, and shown so.
+    let known = client.show_fdb(&FdbFilter { vlan: Some(20), ..FdbFilter::default() }).unwrap();
+    assert!(
+        known.iter().any(|entry| entry.port.as_deref() == Some("p4") && entry.vlan == Some(20)),
+        "{known:?}"
+    );
+    let explained = client.explain("p3", &frame(3, &[], 0)).unwrap();
+    let step = explained.steps.iter().find(|step| step.stage == "vlan").unwrap();
+    assert_eq!(step.words, "VLAN 20, the port's PVID, for it has no tag; priority 0");
+    assert_eq!(explained.ports, ["p4", "p5"]);
+    assert!(client.add_vlans(&NewVlans { vid: 4095, ..of_20("p3") }).is_err());
 }
 
 /// What a transfer sends.

@@ -96,7 +96,7 @@ impl Daemon {
 
     fn make_entry(&mut self, mac: MacAddr, port: End, kind: EntryKind, replace: bool) -> Result<bool> {
         let kind = wire_kind(kind).context("no kind that a user makes")?;
-        let entry = NewFdbEntry { mac: mac.to_string(), port: Some(port.to_string()), kind };
+        let entry = NewFdbEntry { mac: mac.to_string(), port: Some(port.to_string()), kind, vlan: None };
         accepted(if replace { self.client.replace_fdb(&entry) } else { self.client.add_fdb(&entry) })
     }
 }

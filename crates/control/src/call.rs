@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::CallError;
-use crate::types::{BridgeChange, EntryKind, FdbFilter, NewFdbEntry, PortChange};
+use crate::types::{BridgeChange, EntryKind, FdbFilter, NewFdbEntry, NewVlans, PortChange};
 use crate::{INTERFACE, hex};
 
 /// A method with its parameters.
@@ -29,8 +29,14 @@ pub enum Call {
     AddFdb(NewFdbEntry),
     /// `ReplaceFdb`.
     ReplaceFdb(NewFdbEntry),
-    /// `DeleteFdb`: address, and port.
-    DeleteFdb(String, Option<String>),
+    /// `DeleteFdb`: address, port, and VLAN.
+    DeleteFdb(String, Option<String>, Option<u16>),
+    /// `ShowVlans`: of one port, or all.
+    ShowVlans(Option<String>),
+    /// `AddVlan`.
+    AddVlan(NewVlans),
+    /// `DeleteVlan`: port, and the first and last VLAN.
+    DeleteVlan(String, u16, u16),
     /// `FlushFdb`: of which port, and which kind.
     FlushFdb(Option<String>, Option<EntryKind>),
     /// `ShowDrops`: at one port, or all.
@@ -77,6 +83,17 @@ struct DeleteFdb {
     mac: String,
     #[serde(default)]
     port: Option<String>,
+    #[serde(default)]
+    vlan: Option<u16>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeleteVlan {
+    port: String,
+    vid: u16,
+    #[serde(default)]
+    last: Option<u16>,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +147,9 @@ impl Call {
         "ReplaceFdb",
         "DeleteFdb",
         "FlushFdb",
+        "ShowVlans",
+        "AddVlan",
+        "DeleteVlan",
         "ShowDrops",
         "ShowDroppedFrames",
         "Explain",
@@ -159,7 +179,14 @@ impl Call {
             "ShowFdb" => read(parameters, Self::ShowFdb)?,
             "AddFdb" => read(parameters, Self::AddFdb)?,
             "ReplaceFdb" => read(parameters, Self::ReplaceFdb)?,
-            "DeleteFdb" => read(parameters, |DeleteFdb { mac, port }| Self::DeleteFdb(mac, port))?,
+            "DeleteFdb" => {
+                read(parameters, |DeleteFdb { mac, port, vlan }| Self::DeleteFdb(mac, port, vlan))?
+            }
+            "ShowVlans" => read(parameters, |OfPort { port }| Self::ShowVlans(port))?,
+            "AddVlan" => read(parameters, Self::AddVlan)?,
+            "DeleteVlan" => read(parameters, |DeleteVlan { port, vid, last }| {
+                Self::DeleteVlan(port, vid, last.unwrap_or(vid))
+            })?,
             "FlushFdb" => read(parameters, |FlushFdb { port, kind }| Self::FlushFdb(port, kind))?,
             "ShowDrops" => read(parameters, |OfPort { port }| Self::ShowDrops(port))?,
             "ShowDroppedFrames" => {
@@ -195,6 +222,7 @@ impl Call {
             | Self::ShowBridge
             | Self::ShowPorts(_)
             | Self::ShowFdb(_)
+            | Self::ShowVlans(_)
             | Self::ShowDrops(_)
             | Self::Monitor
             | Self::ShowConfig
@@ -203,6 +231,8 @@ impl Call {
             Self::DiffConfig | Self::Reload | Self::AddPort(..) | Self::DeletePort(_) => true,
             Self::ShowDroppedFrames(..)
             | Self::SetBridge(_)
+            | Self::AddVlan(_)
+            | Self::DeleteVlan(..)
             | Self::SetPort(..)
             | Self::AddFdb(_)
             | Self::ReplaceFdb(_)

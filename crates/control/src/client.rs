@@ -14,7 +14,7 @@ use varlink::sansio::serialize_request;
 use crate::error::CallError;
 use crate::types::{
     Bridge, BridgeChange, Changes, DropReason, DroppedFrame, EntryKind, Event, Explanation, FdbEntry,
-    FdbFilter, NewFdbEntry, Port, PortChange, Version,
+    FdbFilter, NewFdbEntry, NewVlans, Port, PortChange, Version, Vlan,
 };
 use crate::{INTERFACE, SOCKET, hex};
 
@@ -159,7 +159,44 @@ impl Client {
     /// # Errors
     /// As all calls.
     pub fn delete_fdb(&mut self, mac: &str, port: Option<&str>) -> Result<(), ClientError> {
-        self.done("DeleteFdb", &json!({ "mac": mac, "port": port }))
+        self.delete_fdb_in(mac, port, None)
+    }
+
+    /// The VLANs of one port, or of all.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn show_vlans(&mut self, port: Option<&str>) -> Result<Vec<Vlan>, ClientError> {
+        self.field("ShowVlans", &json!({ "port": port }), "vlans")
+    }
+
+    /// Makes a port a member of VLANs.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn add_vlans(&mut self, vlans: &NewVlans) -> Result<(), ClientError> {
+        self.done("AddVlan", vlans)
+    }
+
+    /// Takes a port out of the VLANs from `vid` to `last`.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn delete_vlans(&mut self, port: &str, vid: u16, last: u16) -> Result<(), ClientError> {
+        self.done("DeleteVlan", &json!({ "port": port, "vid": vid, "last": last }))
+    }
+
+    /// Removes an entry in one VLAN, or in all of the port.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn delete_fdb_in(
+        &mut self,
+        mac: &str,
+        port: Option<&str>,
+        vlan: Option<u16>,
+    ) -> Result<(), ClientError> {
+        self.done("DeleteFdb", &json!({ "mac": mac, "port": port, "vlan": vlan }))
     }
 
     /// Removes the entries of one port or all, of one kind or those that age; says how many.

@@ -225,6 +225,43 @@ pub struct FdbEntry {
     pub kind: EntryKind,
     #[serde(default)]
     pub age: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
+}
+
+/// A VLAN of a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vlan {
+    pub port: String,
+    pub vid: u16,
+    pub pvid: bool,
+    pub untagged: bool,
+    pub state: PortState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<VlanCounters>,
+}
+
+/// What a VLAN has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VlanCounters {
+    pub rx_frames: u64,
+    pub rx_bytes: u64,
+    pub tx_frames: u64,
+    pub tx_bytes: u64,
+}
+
+/// The VLANs from `vid` to `last`, or that one, and how a port is to be a member.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewVlans {
+    pub port: String,
+    pub vid: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u16>,
+    #[serde(default)]
+    pub pvid: bool,
+    #[serde(default)]
+    pub untagged: bool,
 }
 
 /// Which entries are meant; what is `None` makes no difference.
@@ -237,6 +274,8 @@ pub struct FdbFilter {
     pub mac: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<EntryKind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
 }
 
 /// An entry to be made.
@@ -247,6 +286,8 @@ pub struct NewFdbEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
     pub kind: EntryKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
 }
 
 /// One reason for drops.

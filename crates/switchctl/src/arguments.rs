@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use control::types::{EntryKind, PortState};
 
-use crate::values::{entry_kind, key_value, mask, on_off, port_state, time};
+use crate::values::{entry_kind, key_value, mask, on_off, port_state, time, vlans};
 
 /// Look at a running switchd, and steer it.
 #[derive(Debug, Parser)]
@@ -58,6 +58,9 @@ pub(crate) enum Action {
     /// Which station is behind which port
     #[command(subcommand)]
     Fdb(FdbAction),
+    /// Which port is in which VLAN
+    #[command(subcommand)]
+    Vlan(VlanAction),
     /// Why frames were dropped, and what to do about it
     #[command(subcommand)]
     Drops(DropsAction),
@@ -225,6 +228,9 @@ pub(crate) enum FdbAction {
         /// Of this kind
         #[arg(long, value_parser = entry_kind())]
         kind: Option<EntryKind>,
+        /// In this VLAN
+        #[arg(long, visible_alias = "vid", value_name = "VID")]
+        vlan: Option<u16>,
     },
     /// Make an entry for a station that has none
     Add(Entry),
@@ -238,6 +244,9 @@ pub(crate) enum FdbAction {
         /// Its port; a blackhole has none
         #[arg(long, visible_alias = "dev", value_name = "NAME")]
         port: Option<String>,
+        /// In this VLAN only
+        #[arg(long, visible_alias = "vid", value_name = "VID")]
+        vlan: Option<u16>,
     },
     /// Remove the entries that age, or those of one kind
     Flush {
@@ -260,6 +269,46 @@ pub(crate) struct Entry {
     /// dynamic, static, sticky, extern_learn, local or blackhole
     #[arg(long, default_value = "static", value_parser = entry_kind())]
     pub(crate) kind: EntryKind,
+    /// Its VLAN, one of the port's [default: all that the port is in]
+    #[arg(long, visible_alias = "vid", value_name = "VID")]
+    pub(crate) vlan: Option<u16>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VlanAction {
+    /// Show the VLANs of all ports, or of one; -s with what they have seen, -d with their states
+    Show {
+        /// Of this port
+        #[arg(long, visible_alias = "dev", value_name = "NAME")]
+        port: Option<String>,
+    },
+    /// Make a port a member of VLANs, or change how it is one: flags that are not given are taken away
+    Add {
+        /// One VLAN, or a range as 20-29
+        #[arg(long, value_name = "VID[-VID]", value_parser = vlans)]
+        vid: (u16, u16),
+        /// The port
+        #[arg(long, visible_alias = "dev", value_name = "NAME")]
+        port: String,
+        /// What comes in untagged belongs to this VLAN
+        #[arg(long)]
+        pvid: bool,
+        /// Its frames leave untagged
+        #[arg(long)]
+        untagged: bool,
+    },
+    /// Take a port out of VLANs
+    #[command(visible_alias = "delete")]
+    Del {
+        /// One VLAN, or a range as 20-29
+        #[arg(long, value_name = "VID[-VID]", value_parser = vlans)]
+        vid: (u16, u16),
+        /// The port
+        #[arg(long, visible_alias = "dev", value_name = "NAME")]
+        port: String,
+    },
+    /// Print a table of ports by VLANs: P the PVID, U untagged, T tagged
+    Map,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,8 +12,8 @@ use crate::values::word;
 
 pub(crate) fn run(client: &mut Client, action: &FdbAction, form: Form) -> Result<String> {
     match action {
-        FdbAction::Show { port, mac, kind } => {
-            let filter = FdbFilter { port: port.clone(), mac: mac.clone(), kind: *kind };
+        FdbAction::Show { port, mac, kind, vlan } => {
+            let filter = FdbFilter { port: port.clone(), mac: mac.clone(), kind: *kind, vlan: *vlan };
             let entries = client.show_fdb(&filter)?;
             let master = client.version()?.bridge;
             if form.json {
@@ -30,8 +30,8 @@ pub(crate) fn run(client: &mut Client, action: &FdbAction, form: Form) -> Result
             tried(client.replace_fdb(&new(entry)), || format!("can't replace {}", entry.mac))?;
             Ok(String::new())
         }
-        FdbAction::Del { mac, port } => {
-            tried(client.delete_fdb(mac, port.as_deref()), || format!("can't remove {mac}"))?;
+        FdbAction::Del { mac, port, vlan } => {
+            tried(client.delete_fdb_in(mac, port.as_deref(), *vlan), || format!("can't remove {mac}"))?;
             Ok(String::new())
         }
         FdbAction::Flush { port, kind } => {
@@ -46,7 +46,7 @@ pub(crate) fn run(client: &mut Client, action: &FdbAction, form: Form) -> Result
 }
 
 fn new(entry: &Entry) -> NewFdbEntry {
-    NewFdbEntry { mac: entry.mac.clone(), port: entry.port.clone(), kind: entry.kind }
+    NewFdbEntry { mac: entry.mac.clone(), port: entry.port.clone(), kind: entry.kind, vlan: entry.vlan }
 }
 
 /// The state and the flags that `bridge` shows for a kind of entry.
@@ -70,6 +70,9 @@ fn as_json(entry: &FdbEntry, master: &str, form: Form) -> Value {
     if let Some(port) = &entry.port {
         put("ifname", json!(port));
     }
+    if let Some(vlan) = entry.vlan {
+        put("vlan", json!(vlan));
+    }
     if form.statistics {
         let age = entry.age.unwrap_or_default() / 1000;
         put("used", json!(age));
@@ -89,6 +92,9 @@ fn text(entry: &FdbEntry, master: &str, form: Form) -> String {
     let mut words = vec![entry.mac.clone()];
     if let Some(port) = &entry.port {
         words.push(format!("dev {port}"));
+    }
+    if let Some(vlan) = entry.vlan {
+        words.push(format!("vlan {vlan}"));
     }
     if form.statistics {
         let age = entry.age.unwrap_or_default() / 1000;

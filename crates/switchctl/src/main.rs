@@ -16,6 +16,7 @@ mod port;
 mod reach;
 mod upgrade;
 mod values;
+mod vlan;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,7 @@ fn run(arguments: &Arguments) -> Result<String> {
         Action::Bridge(action) => bridge::run(&mut client, action, form),
         Action::Port(action) => port::run(&mut client, action, form),
         Action::Fdb(action) => fdb::run(&mut client, action, form),
+        Action::Vlan(action) => vlan::run(&mut client, action, form),
         Action::Drops(action) => drops::run(&mut client, action, form),
         Action::Explain { port, frame } => explain::run(&mut client, port, frame, form),
         Action::Monitor => monitor::run(client, form).map(|()| String::new()),

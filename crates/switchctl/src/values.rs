@@ -48,6 +48,15 @@ pub(crate) fn key_value(text: &str) -> Result<(String, Value), String> {
     Ok((key.to_owned(), value))
 }
 
+/// One VLAN, or a range of them as 20-29.
+pub(crate) fn vlans(text: &str) -> Result<(u16, u16), String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) if first >= 1 && first <= last && last <= 4094 => Ok((first, last)),
+        _ => Err("a VLAN from 1 to 4094, or a range as 20-29".to_owned()),
+    }
+}
+
 pub(crate) fn port_state() -> impl TypedValueParser<Value = PortState> {
     words(&PortState::ALL)
 }
@@ -87,6 +96,8 @@ mod tests {
         assert_eq!(key_value("owner=x=y"), Ok(("owner".to_owned(), Value::from("x=y"))));
         assert_eq!(key_value("host=true"), Ok(("host".to_owned(), Value::from(true))));
         assert!(key_value("raw").is_err());
+        assert_eq!((vlans("10"), vlans("20-4094")), (Ok((10, 10)), Ok((20, 4094))));
+        assert!(["0", "4095", "9-5", "1-", "a"].iter().all(|text| vlans(text).is_err()));
         assert!(mask("0x10000").is_err() && mask("").is_err());
     }
 }

@@ -8,6 +8,7 @@ use frame::MacAddr;
 use serde_json::Value;
 use tracing::debug;
 
+use crate::answer::vlan::vid;
 use crate::answer::{field, no_answer};
 use crate::control::Control;
 use crate::to_worker::ToWorker;
@@ -22,6 +23,7 @@ struct Wanted {
     port: Option<PortId>,
     mac: Option<MacAddr>,
     kind: Option<bridge::EntryKind>,
+    vlan: Option<u16>,
 }
 
 impl Wanted {
@@ -29,6 +31,7 @@ impl Wanted {
         self.port.is_none_or(|port| entry.port == Some(port))
             && self.mac.is_none_or(|mac| entry.mac == mac)
             && self.kind.is_none_or(|kind| entry.kind == kind)
+            && self.vlan.is_none_or(|vlan| entry.fid == vlan)
     }
 }
 
@@ -53,8 +56,11 @@ impl Iterator for Parts {
             let part = self.worker.ask(move |bridge, now| {
                 let ageing = bridge.settings().ageing_time;
                 let (mut entries, next) = match wanted.mac {
-                    Some(mac) => (bridge.entry(mac).into_iter().collect(), None),
-                    None => bridge.fdb_part(from, PART),
+                    // In VLANs an address has as many entries as it has VLANs.
+                    Some(mac) if !bridge.vlan_settings().filtering => {
+                        (bridge.entry(mac).into_iter().collect(), None)
+                    }
+                    _ => bridge.fdb_part(from, PART),
                 };
                 // One that has expired counts for nothing, cleared away or not.
                 let lives = |entry: &FdbEntry| entry.updated.is_none_or(|at| now.since(at) < ageing);
@@ -87,6 +93,7 @@ impl Parts {
             port: entry.port.map(name),
             kind: shown_kind(entry.kind),
             age: entry.updated.map(|at| now.since(at).0),
+            vlan: (entry.fid != 0).then_some(entry.fid),
         }
     }
 }
@@ -97,6 +104,7 @@ impl Control {
             port: self.id_of(filter.port.as_deref())?,
             mac: filter.mac.as_deref().map(mac).transpose()?,
             kind: filter.kind.map(core_kind),
+            vlan: filter.vlan,
         };
         let mut names = vec![String::new(); bridge::MAX_PORTS];
         for attachment in &self.attachments {
@@ -118,11 +126,12 @@ impl Control {
             (Some(port), _) => Some(self.steerable(port)?),
         };
         let new = new_entry(entry.kind, index.map(|index| self.attachments[index].id))?;
+        let vlan = entry.vlan.map(vid).transpose()?;
         let made = self.worker.ask(move |bridge, now| {
             if replace {
-                bridge.replace_entry(address, new, now)
+                bridge.replace_entry((address, vlan), new, now)
             } else {
-                bridge.add_entry(address, new, now)
+                bridge.add_entry((address, vlan), new, now)
             }
         });
         made.map_err(no_answer)?.map_err(|error| self.refused(error))?;
@@ -133,10 +142,16 @@ impl Control {
         Ok(())
     }
 
-    pub(super) fn delete_entry(&mut self, address: &str, port: Option<&str>) -> Result<(), CallError> {
+    pub(super) fn delete_entry(
+        &mut self,
+        address: &str,
+        vlan: Option<u16>,
+        port: Option<&str>,
+    ) -> Result<(), CallError> {
         let address = mac(address)?;
+        let vlan = vlan.map(vid).transpose()?;
         let id = self.id_of(port)?;
-        let removed = self.worker.ask(move |bridge, now| bridge.remove_entry(address, id, now));
+        let removed = self.worker.ask(move |bridge, now| bridge.remove_entry((address, vlan), id, now));
         removed.map_err(no_answer)?.map_err(|error| self.refused(error))?;
         self.note_steering(id);
         debug!(mac = %address, port, "an entry was removed at run time");
@@ -171,6 +186,12 @@ impl Control {
                 "port {} is down, or its state is not learning or forwarding: no dynamic entry can be made there",
                 self.name(id)
             ),
+            EntryRefused::NotInVlan(id, vlan) => {
+                format!(
+                    "port {} is not a member of VLAN {vlan}: add the VLAN to the port first",
+                    self.name(id)
+                )
+            }
             other => other.to_string(),
         })
     }

@@ -1,0 +1,145 @@
+//! `switchctl vlan …`: text and JSON as `bridge vlan` has them, and a map for people.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use control::Client;
+use control::types::{NewVlans, PortState, Vlan, VlanCounters};
+use serde_json::{Map, Value, json};
+
+use crate::arguments::VlanAction;
+use crate::output::{self, Form};
+use crate::reach::tried;
+use crate::values::word;
+
+pub(crate) fn run(client: &mut Client, action: &VlanAction, form: Form) -> Result<String> {
+    match action {
+        VlanAction::Show { port } => {
+            let vlans = client.show_vlans(port.as_deref())?;
+            let ports: Vec<&[Vlan]> = vlans.chunk_by(|a, b| a.port == b.port).collect();
+            if form.json {
+                let ports: Vec<_> = ports.iter().map(|vlans| as_json(vlans, form)).collect();
+                return output::json(&ports);
+            }
+            let text: String = ports.iter().map(|vlans| text(vlans, form)).collect();
+            Ok(format!("{:<16}  vlan-id\n{text}", "port"))
+        }
+        VlanAction::Add { vid: (vid, last), port, pvid, untagged } => {
+            let new = NewVlans {
+                port: port.clone(),
+                vid: *vid,
+                last: Some(*last),
+                pvid: *pvid,
+                untagged: *untagged,
+            };
+            tried(client.add_vlans(&new), || format!("can't add VLANs to {port}"))?;
+            Ok(String::new())
+        }
+        VlanAction::Del { vid: (vid, last), port } => {
+            tried(client.delete_vlans(port, *vid, *last), || format!("can't take VLANs from {port}"))?;
+            Ok(String::new())
+        }
+        VlanAction::Map => {
+            let names: Vec<String> = client.show_ports(None)?.into_iter().map(|port| port.name).collect();
+            Ok(map(&names, &client.show_vlans(None)?))
+        }
+    }
+}
+
+fn flags(vlan: &Vlan) -> Vec<&'static str> {
+    let all = [(vlan.pvid, "PVID"), (vlan.untagged, "Egress Untagged")];
+    all.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag).collect()
+}
+
+fn as_json(vlans: &[Vlan], form: Form) -> Value {
+    let one = |vlan: &Vlan| {
+        let mut object = Map::new();
+        let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+        put("vlan", json!(vlan.vid));
+        let flags = flags(vlan);
+        if !flags.is_empty() {
+            put("flags", json!(flags));
+        }
+        if form.details {
+            put("state", json!(vlan.state));
+        }
+        if let Some(counters) = vlan.counters.filter(|_| form.statistics) {
+            let VlanCounters { rx_frames, rx_bytes, tx_frames, tx_bytes } = counters;
+            put("rx_bytes", json!(rx_bytes));
+            put("rx_packets", json!(rx_frames));
+            put("tx_bytes", json!(tx_bytes));
+            put("tx_packets", json!(tx_frames));
+        }
+        Value::Object(object)
+    };
+    let port = vlans.first().map_or("", |vlan| vlan.port.as_str());
+    json!({ "ifname": port, "vlans": vlans.iter().map(one).collect::<Vec<_>>() })
+}
+
+fn text(vlans: &[Vlan], form: Form) -> String {
+    let mut text = String::new();
+    for (index, vlan) in vlans.iter().enumerate() {
+        let name = if index == 0 { vlan.port.as_str() } else { "" };
+        let mut words = vec![vlan.vid.to_string()];
+        words.extend(flags(vlan).into_iter().map(str::to_owned));
+        if form.details {
+            words.push(format!("state {}", word(&PortState::ALL, vlan.state)));
+        }
+        text += &format!("{name:<16}  {}\n", words.join(" "));
+        if let Some(counters) = vlan.counters.filter(|_| form.statistics) {
+            let VlanCounters { rx_frames, rx_bytes, tx_frames, tx_bytes } = counters;
+            text += &format!("{:<16}    RX: {rx_bytes} bytes {rx_frames} packets\n", "");
+            text += &format!("{:<16}    TX: {tx_bytes} bytes {tx_frames} packets\n", "");
+        }
+    }
+    text
+}
+
+/// Ports by VLANs. A port that is in none has an empty row; VLANs next to each other in which all ports are alike
+/// share a column.
+fn map(ports: &[String], vlans: &[Vlan]) -> String {
+    let letter = |port: &String, vid: u16| {
+        let vlan = vlans.iter().find(|vlan| vlan.port == *port && vlan.vid == vid);
+        vlan.map_or(String::new(), |vlan| {
+            let form = if vlan.untagged { "U" } else { "T" };
+            if vlan.pvid { format!("P{form}") } else { form.to_owned() }
+        })
+    };
+    let mut columns: Vec<(u16, u16, Vec<String>)> = Vec::new();
+    for vid in vlans.iter().map(|vlan| vlan.vid).collect::<BTreeSet<_>>() {
+        let column: Vec<String> = ports.iter().map(|port| letter(port, vid)).collect();
+        match columns.last_mut() {
+            Some((_, last, same)) if *last + 1 == vid && *same == column => *last = vid,
+            _ => columns.push((vid, vid, column)),
+        }
+    }
+    let title = |(first, last, _): &(u16, u16, Vec<String>)| {
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    };
+    let mut rows =
+        vec![std::iter::once("port".to_owned()).chain(columns.iter().map(title)).collect::<Vec<_>>()];
+    for (index, port) in ports.iter().enumerate() {
+        let cells = columns.iter().map(|(_, _, column)| column[index].clone());
+        rows.push(std::iter::once(port.clone()).chain(cells).collect());
+    }
+    output::table(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vlan(port: &str, vid: u16, pvid: bool, untagged: bool) -> Vlan {
+        Vlan { port: port.to_owned(), vid, pvid, untagged, state: PortState::Forwarding, counters: None }
+    }
+
+    #[test]
+    fn the_map_has_a_letter_for_each_port_and_vlan() {
+        let ports = ["a", "b", "c"].map(str::to_owned);
+        let mut vlans = vec![vlan("a", 10, true, true)];
+        vlans.extend((20..=29).map(|vid| vlan("b", vid, false, false)));
+        vlans.push(vlan("b", 10, true, false));
+        vlans.push(vlan("b", 30, false, true));
+        assert_eq!(map(&ports, &vlans), "port  10  20-29  30\na     PU\nb     PT  T      U\nc\n");
+    }
+}

@@ -1,0 +1,98 @@
+//! VLANs: shown as `bridge vlan` shows them, and set.
+
+use bridge::{Membership, PortId, VlanRefused};
+use control::CallError;
+use control::types::{NewVlans, Vlan, VlanCounters};
+use frame::Vid;
+use tracing::info;
+
+use crate::answer::{no_answer, shown_state};
+use crate::control::Control;
+
+/// The number of a VLAN that is named, if one is.
+pub(super) fn vid(number: u16) -> Result<Vid, CallError> {
+    Vid::new(number).ok_or_else(|| CallError::InvalidParameter(format!("{number} is no VLAN: 1 to 4094")))
+}
+
+fn range(vid: u16, last: u16) -> Result<(Vid, Vid), CallError> {
+    let (first, last) = (self::vid(vid)?, self::vid(last)?);
+    if first > last {
+        let message = format!("{first}-{last} is no range of VLANs: the lower number comes first");
+        return Err(CallError::InvalidParameter(message));
+    }
+    Ok((first, last))
+}
+
+impl Control {
+    pub(super) fn show_vlans(&self, port: Option<&str>) -> Result<Vec<Vlan>, CallError> {
+        let one = self.id_of(port)?;
+        let ids: Vec<PortId> = self.attachments.iter().map(|port| port.id).collect();
+        let asked = self.worker.ask(move |bridge, _| {
+            let bridge = &*bridge;
+            let ports = ids.into_iter().filter(|id| one.is_none_or(|one| one == *id));
+            let of = |id| bridge.vlans(id).map(move |entry| (id, entry, bridge.vlan_counters(id, entry.vid)));
+            ports.flat_map(of).collect::<Vec<_>>()
+        });
+        let shown = asked.map_err(no_answer)?.into_iter().map(|(id, entry, counters)| Vlan {
+            port: self.name(id).to_owned(),
+            vid: entry.vid.get(),
+            pvid: entry.membership.pvid,
+            untagged: entry.membership.untagged,
+            state: shown_state(entry.state),
+            counters: counters.map(|counted| VlanCounters {
+                rx_frames: counted.rx_frames,
+                rx_bytes: counted.rx_bytes,
+                tx_frames: counted.tx_frames,
+                tx_bytes: counted.tx_bytes,
+            }),
+        });
+        Ok(shown.collect())
+    }
+
+    pub(super) fn add_vlans(&mut self, vlans: &NewVlans) -> Result<(), CallError> {
+        let NewVlans { port, pvid, untagged, .. } = vlans;
+        let (first, last) = range(vlans.vid, vlans.last.unwrap_or(vlans.vid))?;
+        if *pvid && first != last {
+            let message = "a port has one PVID: name one VLAN with it".to_owned();
+            return Err(CallError::InvalidParameter(message));
+        }
+        let membership = Membership { pvid: *pvid, untagged: *untagged };
+        self.change_vlans(port, move |bridge, id| {
+            first.to(last).try_for_each(|vid| bridge.add_vlan(id, vid, membership))
+        })?;
+        info!(port, %first, %last, pvid, untagged, "VLANs were added at run time");
+        Ok(())
+    }
+
+    pub(super) fn delete_vlans(&mut self, port: &str, vid: u16, last: u16) -> Result<(), CallError> {
+        let (first, last) = range(vid, last)?;
+        self.change_vlans(port, move |bridge, id| {
+            let had: Vec<Vid> = bridge.vlans(id).map(|entry| entry.vid).collect();
+            let gone: Vec<Vid> = had.into_iter().filter(|vid| (first..=last).contains(vid)).collect();
+            if gone.is_empty() {
+                return Err(VlanRefused::NotAMember(id, first));
+            }
+            gone.into_iter().try_for_each(|vid| bridge.remove_vlan(id, vid))
+        })?;
+        info!(port, %first, %last, "VLANs were removed at run time");
+        Ok(())
+    }
+
+    fn change_vlans(
+        &mut self,
+        port: &str,
+        change: impl FnOnce(&mut bridge::Bridge, PortId) -> Result<(), VlanRefused> + Send + 'static,
+    ) -> Result<(), CallError> {
+        let index = self.steerable(port)?;
+        let id = self.attachments[index].id;
+        let changed = self.worker.ask(move |bridge, _| change(bridge, id)).map_err(no_answer)?;
+        changed.map_err(|error| {
+            CallError::Refused(match error {
+                VlanRefused::NotAMember(_, vid) => format!("port {port} is not a member of VLAN {vid}"),
+                other @ VlanRefused::NoSuchPort(_) => other.to_string(),
+            })
+        })?;
+        self.attachments[index].steered = true;
+        Ok(())
+    }
+}
