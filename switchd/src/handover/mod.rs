@@ -9,7 +9,7 @@
 //!  prepares
 //!  ├──────── Prepared ────────────▶ stops, notes what it knows
 //!  ◀──────── Go ────────────────────┤           ┐
-//!  reads that, forwards                          │ nobody forwards: about a millisecond
+//!  reads that, forwards                          │ nobody forwards
 //!  ├──────── Forwarding ──────────▶             ┘
 //!  ◀──────── Main ──────────────────┤ tells systemd who is in charge, ends
 //! ```
