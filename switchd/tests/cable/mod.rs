@@ -2,8 +2,10 @@
 //! holds, as QEMU holds a guest's, and packet sockets.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use std::io::IoSlice;
 use std::os::fd::RawFd;
 
+use frame::offload::{LONG_HEADER, TUNNEL_HEADER};
 use frame::{Frame, Offload};
 use ports::batch::MAX_BATCH;
 use ports::raw::RawOptions;
@@ -48,10 +50,15 @@ impl Cable {
         Self { rx: Box::new(port.rx), tx: Box::new(port.tx), handle: None, batch: Batch::new() }
     }
 
-    /// Writes offload header and frame as they are, right or wrong; the errno if the kernel refuses them.
+    /// Writes an offload header of 12 bytes and a frame as they are, right or wrong; the errno if the kernel
+    /// refuses them.
     pub(crate) fn write_bytes(&self, bytes: &[u8]) -> Result<(), i32> {
         let handle = self.handle.as_ref().expect("only a TAP is written as it is");
-        rustix::io::write(handle, bytes).map(drop).map_err(Errno::raw_os_error)
+        let (header, frame) = bytes.split_at(LONG_HEADER);
+        // Where headers have their longest form, the rest of it says nothing.
+        let rest = if self.tx.capabilities().udp_tunnel { TUNNEL_HEADER - LONG_HEADER } else { 0 };
+        let slices = [header, &[0; TUNNEL_HEADER][..rest], frame].map(IoSlice::new);
+        rustix::io::writev(handle, &slices).map(drop).map_err(Errno::raw_os_error)
     }
 
     /// The descriptor, to poll.
