@@ -46,6 +46,8 @@ impl Round {
             order.reverse();
         }
         for &at in &order {
+            // The first flood after a pause is up to a third slower, whoever it meets.
+            frame_rate(&rigs[at], programs, seconds)?;
             (round.0[at].frames_per_second, round.0[at].processor_ns_per_frame) =
                 frame_rate(&rigs[at], programs, seconds)?;
         }
