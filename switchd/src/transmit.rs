@@ -82,23 +82,11 @@ impl Transmitter {
     }
 }
 
-/// Hands over the segments that wait, and forgets them.
+/// Hands over the segments that wait, and forgets them. They are finished, so they stand as every port sends
+/// them.
 fn send_all(tx: &mut dyn TxQueue, segments: &mut Batch) -> Result<(), SendError> {
-    let mut left = &ALL[..segments.len()];
-    while let Some((&first, behind)) = left.split_first() {
-        let run = tx.send_run(segments, left);
-        if let Some(refusal) = run.refused {
-            return Err(refusal);
-        }
-        left = left.get(run.frames..).unwrap_or_default();
-        // A port with the short offload header takes none of them as they stand.
-        if run.frames == 0 {
-            if let Ok(segment) = segments.frame(usize::from(first)) {
-                tx.send(&segment)?;
-            }
-            left = behind;
-        }
-    }
+    let run = tx.send_run(segments, &ALL[..segments.len()]);
+    debug_assert!(run.refused.is_some() || run.frames == segments.len(), "{run:?}");
     segments.clear();
-    Ok(())
+    run.refused.map_or(Ok(()), Err)
 }
