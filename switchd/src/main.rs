@@ -12,6 +12,7 @@ mod configuration;
 mod control;
 mod daemon;
 mod describe;
+mod devices;
 mod forwarding;
 mod handover;
 mod heirlooms;

@@ -1,0 +1,140 @@
+//! What becomes of ports when their devices come, change and go: each is opened, told to the worker, and let go.
+
+use bridge::LocalKind;
+use config::PortKind;
+use ports::device;
+use ports::links::LinkEvent;
+use tracing::{info, warn};
+
+use crate::attachment::{Held, Reaction};
+use crate::command::Command;
+use crate::control::Control;
+use crate::open::Opened;
+use crate::steering;
+
+impl Control {
+    pub(crate) fn react(&mut self, index: usize, event: &LinkEvent) {
+        let attachment = &mut self.attachments[index];
+        match attachment.react(event) {
+            Reaction::Nothing => {}
+            Reaction::Open => self.open_late(index),
+            Reaction::Lose(why) => self.lose(index, &why),
+            Reaction::Changed => self.look_again(index),
+            Reaction::Moved => {
+                let Some(held) = &mut attachment.held else { return };
+                (held.moved, held.up) = (true, true);
+                let held = held.clone();
+                info!(
+                    port = attachment.config.name,
+                    "{} was moved to another network namespace; the port works on", attachment.config.device
+                );
+                self.tell_worker(index, &held);
+            }
+            Reaction::Returned(ifindex) => {
+                let Some(held) = &mut attachment.held else { return };
+                (held.moved, held.ifindex) = (false, ifindex);
+                info!(
+                    port = attachment.config.name,
+                    "{} is back in this network namespace", attachment.config.device
+                );
+                self.react(index, event);
+            }
+        }
+    }
+
+    /// An event says that a device has changed, but not whether it is the latest word: asks the kernel.
+    fn look_again(&mut self, index: usize) {
+        let attachment = &mut self.attachments[index];
+        let Some(held) = &mut attachment.held else { return };
+        // A device that is gone by now has an event of its own.
+        let Ok(device) = device::find_index(held.ifindex) else { return };
+        if device.name != held.name {
+            info!(
+                port = attachment.config.name,
+                "{} was renamed to {}; the port works on", held.name, device.name
+            );
+            held.name = device.name;
+        }
+        let was_up = held.up;
+        held.up = device.up && device.running;
+        (held.mtu, held.mac) = (device.mtu, device.mac);
+        let held = held.clone();
+        if held.up != was_up {
+            let state = if held.up { "up" } else { "down" };
+            info!(port = attachment.config.name, "link is {state}");
+            self.monitors.port(&attachment.config.name, format!("link is {state}"));
+        }
+        self.tell_worker(index, &held);
+    }
+
+    /// Opens a device that has appeared; if it can't be used says why, once.
+    pub(crate) fn open_late(&mut self, index: usize) {
+        let config = self.attachments[index].config.clone();
+        self.attachments[index].busy = false;
+        match self.opener.open(&config) {
+            Ok(Some(opened)) => self.attach(index, opened),
+            Ok(None) => {}
+            Err(error) => {
+                if self.attachments[index].refused(&error) {
+                    warn!(port = config.name, "{error:#}; the port stays down");
+                }
+            }
+        }
+    }
+
+    /// Gives an open device to the worker.
+    pub(crate) fn attach(&mut self, index: usize, opened: Opened) {
+        let attachment = &mut self.attachments[index];
+        let Opened { rx, tx, held, .. } = opened;
+        info!(
+            port = attachment.config.name,
+            device = attachment.config.device,
+            kind = attachment.kind(),
+            exclusive = held.exclusive,
+            mtu = held.mtu,
+            mac = %held.mac,
+            "port attached, link {}", if held.up { "up" } else { "down" }
+        );
+        let state = if held.up { "up" } else { "down" };
+        self.monitors
+            .port(&attachment.config.name, format!("has {}, link is {state}", attachment.config.device));
+        attachment.complaint = None;
+        self.devices += 1;
+        attachment.nth = self.devices;
+        attachment.held = Some(held.clone());
+        let (port, nth) = (attachment.id, attachment.nth);
+        self.worker.send(Command::Attach { port, nth, rx, tx });
+        self.tell_worker(index, &held);
+    }
+
+    /// What the bridge must know of a device.
+    fn tell_worker(&self, index: usize, held: &Held) {
+        let attachment = &self.attachments[index];
+        let port = attachment.id;
+        let host = matches!(&attachment.config.kind, PortKind::Tap(tap) if tap.host);
+        // In another namespace the MTU is not ours to see, and towards br0 Linux checks none.
+        let mtu = (!held.moved && !host).then_some(held.mtu);
+        let (mac, kind) = match &attachment.config.kind {
+            PortKind::Tap(_) => (host.then_some(held.mac), LocalKind::HostPort),
+            PortKind::Raw(_) => ((!held.exclusive).then_some(held.mac), LocalKind::Kernel),
+        };
+        self.worker.send(Command::Mtu { port, mtu });
+        self.worker.send(Command::Local { port, mac, kind });
+        self.worker.send(Command::Link { port, up: held.up });
+    }
+
+    pub(crate) fn lose(&mut self, index: usize, why: &str) {
+        let attachment = &mut self.attachments[index];
+        let Some(held) = attachment.held.take() else { return };
+        warn!(
+            port = attachment.config.name,
+            "{why}; the port is down until there is a {} again", attachment.config.device
+        );
+        self.monitors.port(&attachment.config.name, format!("{why}; waits for {}", attachment.config.device));
+        let port = attachment.id;
+        steering::forget(&self.config, &mut self.attachments, index, &self.worker);
+        self.worker.send(Command::Detach { port });
+        self.worker.send(Command::Local { port, mac: None, kind: LocalKind::Kernel });
+        self.opener.release(&self.attachments[index].config, held);
+    }
+}
