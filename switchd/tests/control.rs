@@ -108,6 +108,24 @@ fn a_setting_is_obeyed_by_the_next_frame() {
 }
 
 #[test]
+fn a_lock_put_on_at_run_time_is_not_opened_by_a_frame_to_a_reserved_address() {
+    const PORT_ACCESS: [u8; 6] = [0x01, 0x80, 0xc2, 0, 0, 0x03];
+    let (picture, _switchd, mut client) = start();
+    let mut one = picture.socket(1);
+    let learned = |client: &mut Client| entries(client).iter().any(|(mac, ..)| *mac == mac_text(1));
+    client.set_port("p1", &PortChange { locked: Some(true), ..PortChange::default() }).unwrap();
+    one.send(&frame(PORT_ACCESS, mac(1), "let me in")).unwrap();
+    handled(&mut client, "p1", 1);
+    assert!(!learned(&mut client), "and so the lock is not opened");
+    let change = BridgeChange { no_linklocal_learn: Some(false), ..BridgeChange::default() };
+    client.set_bridge(&change).unwrap();
+    client.set_port("p1", &PortChange { flood: Some(false), ..PortChange::default() }).unwrap();
+    one.send(&frame(PORT_ACCESS, mac(1), "as in Linux")).unwrap();
+    handled(&mut client, "p1", 2);
+    assert!(learned(&mut client), "who says so gets what Linux does");
+}
+
+#[test]
 fn what_the_bridge_does_not_take_is_refused_with_the_reason_and_changes_nothing() {
     let (_picture, _switchd, mut client) = start();
     let plain = PortChange::default();

@@ -7,7 +7,7 @@ use bridge::{
     Bridge, BridgeSettings, DropReason, EntryKind, EntryRefused, Happened, LocalKind, MAX_PORTS, Moment,
     NewEntry, PortId, PortSettings, SettingsRefused, Span,
 };
-use frame::{Frame, FrameFault, MacAddr, Offload};
+use frame::{Frame, FrameFault, MacAddr, Offload, Vid};
 use stations::{BROADCAST, host_port, port, send, station};
 
 fn bridge(fdb_max: usize, ageing: Span) -> Bridge {
@@ -224,6 +224,28 @@ fn static_entries_that_make_no_sense_are_refused() {
         assert_eq!(bridge.add_static(mac, port), Err(refusal));
     }
     assert_eq!(bridge.fdb_len(), 1);
+}
+
+#[test]
+fn a_refused_entry_says_what_is_wrong_with_it_and_the_way_out() {
+    let (port, vlan) = (PortId(7), Vid::new(20).unwrap());
+    for (refusal, says) in [
+        (
+            EntryRefused::NotAStation(BROADCAST),
+            "ff:ff:ff:ff:ff:ff is not the address of a station: name a unicast",
+        ),
+        (EntryRefused::Local(station(8)), "its entry comes and goes with the device"),
+        (EntryRefused::NoSuchPort(port), "no port number 7"),
+        (EntryRefused::Exists(station(1)), "already: replace it"),
+        (EntryRefused::NoSuchEntry(station(1)), "no entry for 02:00:00:00:00:01 on that port"),
+        (EntryRefused::NotLearning(port), "only other entries than dynamic ones"),
+        (EntryRefused::HostTakesLocal(station(1)), "only be a local entry: make it one"),
+        (EntryRefused::NotInVlan(port, vlan), "not a member of VLAN 20: add the VLAN to the port"),
+        (EntryRefused::NoRoom, "raise fdb_max"),
+    ] {
+        let message = refusal.to_string();
+        assert!(message.contains(says), "{message}");
+    }
 }
 
 #[test]

@@ -192,7 +192,7 @@ pub(crate) struct PortSet {
     /// Whether it is kept apart from other isolated ports
     #[arg(long, value_name = "on|off", value_parser = on_off)]
     pub(crate) isolated: Option<bool>,
-    /// Whether only stations with an entry may send
+    /// Whether only stations with an entry may send; turns no_linklocal_learn on
     #[arg(long, value_name = "on|off", value_parser = on_off)]
     pub(crate) locked: Option<bool>,
     /// Whether a locked port notes the others

@@ -114,7 +114,9 @@ impl Control {
             )));
         }
         let port = self.read_port(name, options)?;
-        let new = self.with_ports(|ports| ports.push(port));
+        let locked = port.rules.locked;
+        let mut new = self.with_ports(|ports| ports.push(port));
+        new.bridge.no_linklocal_learn |= locked;
         self.apply(new).map_err(|error| refused(&error))?;
         info!(port = name, "the port was added at run time");
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bridge::{DropReason, PortCounters, PortId, PortSettings, SettingsRefused};
+use bridge::{BridgeSettings, DropReason, PortCounters, PortId, PortSettings, SettingsRefused};
 use control::CallError;
 use control::types::{self, Counters, Device, DropCount, KernelLosses, Port, PortChange};
 use ports::device;
@@ -63,9 +63,16 @@ impl Control {
         let backup = change.backup_port.as_deref().map(|name| (!name.is_empty()).then_some(name));
         let backup = backup.map(|name| self.id_of(name)).transpose()?;
         let wanted = change.clone();
-        let set = self.worker.ask(move |bridge, _| {
+        let set = self.worker.ask(move |bridge, now| {
             let old = bridge.port_settings(port).ok_or(SettingsRefused::NoSuchPort(port))?;
-            bridge.set_port_settings(port, settings_with(old, &wanted, backup))
+            let new = settings_with(old, &wanted, backup);
+            bridge.set_port_settings(port, new)?;
+            // As in the file: a frame to a reserved address would open the lock that is put on here.
+            if new.locked && !old.locked {
+                let settings = BridgeSettings { no_linklocal_learn: true, ..*bridge.settings() };
+                bridge.set_settings(settings, now)?;
+            }
+            Ok(())
         });
         set.map_err(no_answer)?.map_err(|error| {
             CallError::Refused(match error {
