@@ -276,6 +276,9 @@ fn nothing_is_learned_from_the_host_unless_it_is_told_to() {
     set(&mut bridge, host, |host| host.learning = true);
     send(&mut bridge, host, BROADCAST, station(5), T);
     assert_eq!(send(&mut bridge, a, station(5), station(1), T), ids([host]));
+    set(&mut bridge, host, |host| host.promisc = true);
+    assert_eq!(send(&mut bridge, a, station(5), station(1), T), ids([host]));
+    assert_eq!(bridge.counters(host).copies, 2, "once, not twice");
 }
 
 #[test]
