@@ -196,6 +196,8 @@ fn tcp_flow(address: &str, ecn: bool) {
     let mut flood = Flood::new();
     for host in [&flood.host, &flood.peer] {
         host.run(&format!("sysctl -q -w net.ipv4.tcp_ecn={}", u8::from(ecn))).unwrap();
+        // Never more under way than the packet socket has room for, however late the test reads it.
+        host.run("sysctl -q -w 'net.ipv4.tcp_wmem=4096 65536 1000000'").unwrap();
     }
     let seen = flood.record(|host, peer, _| {
         assert!(tcp_transfer(host, peer, address, 5_000_000).unwrap().intact);
