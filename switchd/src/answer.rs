@@ -2,6 +2,7 @@
 //! worker is asked; nothing here waits for a client.
 
 mod bridge;
+mod capture;
 mod config;
 mod drops;
 mod explain;
@@ -68,6 +69,10 @@ impl Control {
                 frames.and_then(|frames| field("frames", frames))
             }
             Call::Monitor => return Answer::Watch,
+            Call::Capture(options) => match self.capture(&options) {
+                Ok(answer) => return answer,
+                Err(error) => Err(error),
+            },
             Call::ShowConfig => self.show_config().and_then(|config| field("config", config)),
             Call::DiffConfig => self.diff_config().and_then(value),
             Call::Reload => self.reload_config().and_then(value),

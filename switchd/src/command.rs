@@ -4,9 +4,12 @@ use bridge::{
     Bridge, BridgeSettings, DroppedFrame, FdbCounters, FdbEntry, LocalKind, Moment, PortCounters, PortId,
     PortSettings,
 };
+use control::pcapng::Tally;
 use crossbeam_channel::Sender;
 use frame::MacAddr;
 use ports::{RxQueue, TxQueue};
+
+use crate::captures::Capture;
 
 /// Something to be done to the bridge, at this time.
 pub(crate) type Work = Box<dyn FnOnce(&mut Bridge, Moment) + Send>;
@@ -33,6 +36,12 @@ pub(crate) enum Command {
     SocketLosses(Option<PortId>, Sender<Vec<(PortId, u64)>>),
     /// Show the last frames that were dropped.
     DroppedFrames(Sender<Vec<DroppedFrame>>),
+    /// Begin a capture, and say so.
+    Capture(Box<Capture>, Sender<()>),
+    /// A running capture is to see one more port, which the block describes.
+    CapturePort { id: u32, port: PortId, interface: Box<[u8]> },
+    /// End a capture, and say, if anybody asks, what each of its interfaces has seen.
+    EndCapture(u32, Option<Sender<Vec<Tally>>>),
     /// Close everything and return.
     Stop,
 }

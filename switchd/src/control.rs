@@ -18,6 +18,7 @@ use signal_hook_mio::v1_0::Signals;
 use tracing::{info, warn};
 
 use crate::attachment::Attachment;
+use crate::captures::Running;
 use crate::command::{Command, Event};
 use crate::forwarding::Forwarding;
 use crate::handover::{Giving, Recipient};
@@ -105,6 +106,7 @@ pub(crate) struct Control {
     /// How many devices its ports have had.
     pub(crate) devices: u32,
     pub(crate) monitors: Monitors,
+    pub(crate) captures: Running,
 }
 
 /// What the service manager was told last: ports whose link is up, and entries in the FDB.
@@ -122,7 +124,8 @@ impl Control {
     pub(crate) fn run(&mut self) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(16);
         loop {
-            match self.listener.poll.poll(&mut events, self.patience()) {
+            let patience = self.patience();
+            match self.listener.poll.poll(&mut events, patience) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 other => other.context("can't wait for events")?,
             }
@@ -152,9 +155,9 @@ impl Control {
     }
 
     /// How long there is nothing to do but to listen.
-    fn patience(&self) -> Option<Duration> {
+    fn patience(&mut self) -> Option<Duration> {
         let retry = self.attachments.iter().any(|attachment| attachment.busy).then_some(RETRY);
-        let clients = self.server.as_ref().and_then(|server| server.timeout(Instant::now()));
+        let clients = self.server.as_mut().and_then(|server| server.timeout(Instant::now()));
         [retry, clients, self.monitors.patience()].into_iter().flatten().min()
     }
 

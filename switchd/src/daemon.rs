@@ -6,6 +6,7 @@ use tracing::{error, info};
 
 use crate::assembly::assemble;
 use crate::attachment::Attachment;
+use crate::captures::Running;
 use crate::clock::Clock;
 use crate::configuration;
 use crate::control::{Control, Listener, Shown};
@@ -77,6 +78,7 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         shown: Shown::default(),
         devices: 0,
         monitors: Monitors::default(),
+        captures: Running::default(),
         memory,
         leaves: store.used,
         forwarding: Forwarding::new(events, wake_control),

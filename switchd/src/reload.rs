@@ -56,6 +56,7 @@ impl Control {
         self.move_entries(&new, &changes)?;
         changes.words.iter().for_each(|change| self.monitors.config(change.clone()));
         // What only a restart changes is still to be changed.
+        self.captures.ports_left(new.ports.iter().map(|port| port.name.as_str()));
         let before = std::mem::replace(&mut self.config, new);
         self.config.bridge.name = before.bridge.name;
         self.config.bridge.fdb_max = before.bridge.fdb_max;
@@ -112,6 +113,7 @@ impl Control {
                         Ok::<_, SettingsRefused>(id)
                     })?;
                     let id = id.with_context(|| format!("port {}", config.name))?;
+                    self.captures.port_added(id, &config.name, &self.worker);
                     Attachment::new(id, config.clone(), settings)
                 }
             });

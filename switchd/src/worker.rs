@@ -14,6 +14,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use ports::batch::MAX_BATCH;
 use ports::{Batch, Drained, RxQueue, SendError, TxQueue};
 
+use crate::captures::Captures;
 use crate::clock::Clock;
 use crate::command::{Command, Event, PortReport, Report};
 use crate::news::News;
@@ -80,6 +81,7 @@ pub(crate) struct Worker {
     batch: Batch,
     deliveries: Deliveries,
     samples: DropSamples,
+    captures: Captures,
     transmitter: Transmitter,
     channels: Channels,
     news: News,
@@ -106,6 +108,7 @@ impl Worker {
             batch: Batch::new(),
             deliveries: Deliveries::new(MAX_BATCH),
             samples: DropSamples::new(),
+            captures: Captures::new(),
             transmitter: Transmitter::new(),
             channels,
             news: News::default(),
@@ -172,8 +175,9 @@ impl Worker {
             self.receive(port);
             self.forward(port, now);
             self.report_news(now);
-            self.sample_drops(port, now);
+            self.witness(port, now);
             self.transmit(port, now);
+            self.wake_reader();
         }
     }
 
@@ -209,28 +213,38 @@ impl Worker {
         }
     }
 
-    /// Keeps the heads of frames that the bridge dropped.
-    fn sample_drops(&mut self, ingress: PortId, now: Moment) {
-        for &lost in self.deliveries.lost() {
-            let (bytes, tag) = self.batch.bytes(usize::from(lost.index));
-            self.samples.keep(lost, ingress, bytes, tag, now);
+    /// Captures what came in, and keeps the heads of frames that the bridge dropped.
+    fn witness(&mut self, ingress: PortId, now: Moment) {
+        let lost = self.deliveries.lost();
+        if self.captures.any() {
+            self.captures.came_in(ingress, &self.batch, lost, &self.bridge);
+        }
+        let (batch, samples, captures) = (&self.batch, &mut self.samples, &mut self.captures);
+        let mut witness = Witness { batch, samples, captures, ingress, now };
+        lost.iter().for_each(|lost| witness.lost(*lost));
+    }
+
+    /// Tells control of captured frames, if it waits for some.
+    fn wake_reader(&mut self) {
+        if self.captures.any() && self.captures.is_waited_for() {
+            let _ = self.channels.wake_control.wake();
         }
     }
 
     /// One delivery per egress, each frame in the order of its arrival.
     fn transmit(&mut self, ingress: PortId, now: Moment) {
         let tpid = self.bridge.vlan_tpid();
-        let (batch, samples) = (&self.batch, &mut self.samples);
-        let mut sample = |index: u16, egress, reason| {
-            let (bytes, tag) = batch.bytes(usize::from(index));
-            samples.keep(Lost { index, egress: Some(egress), reason }, ingress, bytes, tag, now);
-        };
+        let (batch, samples, captures) = (&self.batch, &mut self.samples, &mut self.captures);
+        let mut witness = Witness { batch, samples, captures, ingress, now };
+        if witness.captures.any() {
+            witness.captures.turn_to_egress();
+        }
         for (egress, queue) in self.deliveries.iter() {
             let halves = self.ports.get_mut(usize::from(egress.0)).and_then(Option::as_mut);
             let Some(halves) = halves else {
                 for &index in queue {
                     self.bridge.refused(egress, DropReason::TxGone);
-                    sample(index, egress, DropReason::TxGone);
+                    witness.lost(Lost { index, egress: Some(egress), reason: DropReason::TxGone });
                 }
                 continue;
             };
@@ -239,6 +253,9 @@ impl Worker {
                 let kept = &queue[place..place + self.deliveries.kept(egress, place)];
                 let run = halves.tx.send_run(&self.batch, kept);
                 self.bridge.sent_whole(egress, run.frames, run.bytes);
+                if witness.captures.any() {
+                    witness.captures.went_out_whole(egress, batch, &kept[..run.frames]);
+                }
                 place += run.frames;
                 let Some(&index) = queue.get(place) else { break };
                 let edit = self.deliveries.edit(egress, place);
@@ -251,10 +268,15 @@ impl Worker {
                     None => self.transmitter.hand_over(halves.tx.as_mut(), &frame),
                 };
                 match handed {
-                    Ok(segments) => self.bridge.sent(egress, frame.wire_len(), segments),
+                    Ok(segments) => {
+                        self.bridge.sent(egress, frame.wire_len(), segments);
+                        if witness.captures.any() {
+                            witness.captures.went_out(egress, index, &frame);
+                        }
+                    }
                     Err(loss) => {
                         self.bridge.refused(egress, loss.reason());
-                        sample(index, egress, loss.reason());
+                        witness.lost(Lost { index, egress: Some(egress), reason: loss.reason() });
                         if let Loss::Refused(SendError::Refused(errno)) = loss
                             && !std::mem::replace(&mut halves.refusal_told, true)
                         {
@@ -292,6 +314,7 @@ impl Worker {
                     self.detach(port);
                     self.bridge.remove_port(port);
                     self.samples.forget(port);
+                    self.captures.forget(port);
                     let _ = done.send(());
                 }
                 Command::Link { port, up } => self.bridge.set_link(port, up),
@@ -302,6 +325,15 @@ impl Worker {
                 Command::Report(reply) => drop(reply.send(self.report())),
                 Command::SocketLosses(of, reply) => drop(reply.send(self.socket_losses(of))),
                 Command::DroppedFrames(reply) => drop(reply.send(self.samples.iter().copied().collect())),
+                Command::Capture(capture, begun) => {
+                    self.captures.add(*capture);
+                    let _ = begun.send(());
+                }
+                Command::CapturePort { id, port, interface } => self.captures.add_port(id, port, interface),
+                Command::EndCapture(id, reply) => {
+                    let tallies = self.captures.end(id);
+                    let _ = reply.map(|reply| reply.send(tallies));
+                }
                 Command::Stop => self.stopped = true,
             }
         }
@@ -357,6 +389,25 @@ impl Worker {
             settings: *bridge.settings(),
             fdb: bridge.fdb().collect(),
             fdb_counters: bridge.fdb_counters(),
+        }
+    }
+}
+
+/// What is kept and captured of the frames of one turn.
+struct Witness<'a> {
+    batch: &'a Batch,
+    samples: &'a mut DropSamples,
+    captures: &'a mut Captures,
+    ingress: PortId,
+    now: Moment,
+}
+
+impl Witness<'_> {
+    fn lost(&mut self, lost: Lost) {
+        let (bytes, tag) = self.batch.bytes(usize::from(lost.index));
+        self.samples.keep(lost, self.ingress, bytes, tag, self.now);
+        if let Some(egress) = lost.egress.filter(|_| self.captures.any()) {
+            self.captures.lost(egress, lost.index, lost.reason, self.batch);
         }
     }
 }

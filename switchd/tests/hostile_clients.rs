@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use control::types::PortChange;
+use control::types::{CaptureOptions, PortChange};
 use control::{CallError, Client, ClientError};
 use picture::{Picture, SOON, address};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -183,6 +183,8 @@ fn others_may_look_and_not_touch() {
         let denied = client.flush_fdb(None, None);
         assert!(matches!(denied, Err(ClientError::Refused(CallError::NotPermitted(_)))), "{denied:?}");
         assert!(client.show_port("p1").unwrap().settings.flood);
+        let denied = client.capture(&CaptureOptions::default()).map(|_| ());
+        assert!(matches!(denied, Err(ClientError::Refused(CallError::NotPermitted(_)))), "{denied:?}");
     });
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use frame::{EtherType, MacAddr, Vid};
+use frame::{EtherType, Frame, MacAddr, Tag, Vid};
 
 use crate::bridge::Bridge;
 use crate::fdb::Key;
@@ -77,6 +77,15 @@ impl Bridge {
     #[must_use]
     pub fn vlan_tpid(&self) -> EtherType {
         self.vlans.tpid()
+    }
+
+    /// The VLAN of a frame that came in on `ingress`: that of its tag where VLANs are not told apart; 0 for none.
+    #[must_use]
+    pub fn vlan_of(&self, ingress: PortId, frame: &Frame<'_>) -> u16 {
+        match self.vlans.on() {
+            true => self.vlans.classify(ingress, frame).vid(),
+            false => frame.tag().map_or(0, Tag::vid),
+        }
     }
 
     /// Makes a port a member of a VLAN. One that is a member already becomes what `membership` says: `pvid` and

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::CallError;
-use crate::types::{BridgeChange, EntryKind, FdbFilter, NewFdbEntry, NewVlans, PortChange};
+use crate::types::{BridgeChange, CaptureOptions, EntryKind, FdbFilter, NewFdbEntry, NewVlans, PortChange};
 use crate::{INTERFACE, hex};
 
 /// A method with its parameters.
@@ -45,6 +45,8 @@ pub enum Call {
     ShowDroppedFrames(Option<String>, Option<String>),
     /// `Monitor`.
     Monitor,
+    /// `Capture`.
+    Capture(CaptureOptions),
     /// `ShowConfig`.
     ShowConfig,
     /// `DiffConfig`.
@@ -154,6 +156,7 @@ impl Call {
         "ShowDroppedFrames",
         "Explain",
         "Monitor",
+        "Capture",
         "ShowConfig",
         "DiffConfig",
         "Reload",
@@ -193,6 +196,7 @@ impl Call {
                 read(parameters, |ShowDroppedFrames { port, reason }| Self::ShowDroppedFrames(port, reason))?
             }
             "Monitor" => read(parameters, |Nothing {}| Self::Monitor)?,
+            "Capture" => read(parameters, Self::Capture)?,
             "ShowConfig" => read(parameters, |Nothing {}| Self::ShowConfig)?,
             "DiffConfig" => read(parameters, |Nothing {}| Self::DiffConfig)?,
             "Reload" => read(parameters, |Nothing {}| Self::Reload)?,
@@ -214,6 +218,12 @@ impl Call {
         })
     }
 
+    /// Whether the connection carries something else than varlink behind the reply.
+    #[must_use]
+    pub fn upgrades(&self) -> bool {
+        matches!(self, Self::Capture(_))
+    }
+
     /// Whether only an administrator may call it: it changes something, or shows what stations say.
     #[must_use]
     pub fn is_administrative(&self) -> bool {
@@ -230,6 +240,7 @@ impl Call {
             // It reads a file that not everybody may.
             Self::DiffConfig | Self::Reload | Self::AddPort(..) | Self::DeletePort(_) => true,
             Self::ShowDroppedFrames(..)
+            | Self::Capture(_)
             | Self::SetBridge(_)
             | Self::AddVlan(_)
             | Self::DeleteVlan(..)

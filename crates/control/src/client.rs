@@ -11,10 +11,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use varlink::sansio::serialize_request;
 
+use crate::capture::Capture;
 use crate::error::CallError;
 use crate::types::{
-    Bridge, BridgeChange, Changes, DropReason, DroppedFrame, EntryKind, Event, Explanation, FdbEntry,
-    FdbFilter, NewFdbEntry, NewVlans, Port, PortChange, Version, Vlan,
+    Bridge, BridgeChange, CaptureOptions, Changes, DropReason, DroppedFrame, EntryKind, Event, Explanation,
+    FdbEntry, FdbFilter, NewFdbEntry, NewVlans, Port, PortChange, Version, Vlan,
 };
 use crate::{INTERFACE, SOCKET, hex};
 
@@ -247,6 +248,20 @@ impl Client {
         }
     }
 
+    /// Begins to capture frames, which come as a pcapng stream.
+    ///
+    /// # Errors
+    /// As all calls; there are as many captures as there may be.
+    pub fn capture(mut self, options: &CaptureOptions) -> Result<Capture, ClientError> {
+        self.send_as("Capture", options, |request| request.upgrade = Some(true))?;
+        let (mut reply, _) = self.reply()?;
+        let ports = reply.get_mut("ports").map(Value::take).unwrap_or_default();
+        let ports = serde_json::from_value(ports).map_err(|error| ClientError::Strange(error.to_string()))?;
+        // No frame may pass for long.
+        self.stream.set_read_timeout(None)?;
+        Ok(Capture::new(ports, self.stream, self.received))
+    }
+
     /// The configuration that runs, as the text of a file.
     ///
     /// # Errors
@@ -345,10 +360,19 @@ impl Client {
     }
 
     fn send(&mut self, method: &str, parameters: &impl Serialize, more: bool) -> Result<(), ClientError> {
+        self.send_as(method, parameters, |request| request.more = more.then_some(true))
+    }
+
+    fn send_as(
+        &mut self,
+        method: &str,
+        parameters: &impl Serialize,
+        form: impl FnOnce(&mut varlink::Request<'_>),
+    ) -> Result<(), ClientError> {
         let strange = |error: String| ClientError::Strange(error);
         let parameters = serde_json::to_value(parameters).map_err(|error| strange(error.to_string()))?;
         let mut request = varlink::Request::create(format!("{INTERFACE}.{method}"), Some(parameters));
-        request.more = more.then_some(true);
+        form(&mut request);
         let message = serialize_request(&request).map_err(|error| strange(error.to_string()))?;
         self.stream.write_all(&message)?;
         Ok(())

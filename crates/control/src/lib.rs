@@ -2,7 +2,7 @@
 //! [varlink](https://varlink.org), and both ends of the socket.
 //!
 //! [`DESCRIPTION`] is the interface, `io.switchd`, as any varlink client can ask for it. [`types`] has its
-//! values, [`call`] its methods, [`error`] its errors. [`server`] is the daemon's end, driven by the
+//! values, [`call`] its methods, [`error`] its errors, [`pcapng`] the form of captures. [`server`] is the daemon's end, driven by the
 //! daemon's own event loop; it knows nothing of bridges. [`client`] is the other end, for `switchctl` and
 //! for tests.
 //!
@@ -12,16 +12,20 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+pub mod capture;
 pub mod client;
 pub mod connection;
 pub mod error;
+pub mod feed;
 pub mod hex;
+pub mod pcapng;
 pub mod server;
 pub mod types;
 
 pub use call::Call;
 pub use client::{Client, ClientError};
 pub use error::CallError;
+pub use feed::Feed;
 pub use server::{Answer, Handler, Peer, Server};
 
 /// The name of the interface.

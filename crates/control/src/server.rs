@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::call::Call;
 use crate::connection::{Connection, Request};
 use crate::error::CallError;
+use crate::feed::Feed;
 use crate::types::Event;
 use crate::{DESCRIPTION, INTERFACE};
 
@@ -30,6 +31,9 @@ pub const MAX_OF_USER: usize = 32;
 
 /// Bytes that a connection reads in one turn.
 const READ: usize = 16 * 1024;
+
+/// Bytes that it sends in one turn once it was upgraded.
+const SEND: usize = 1 << 20;
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +55,8 @@ pub enum Answer {
     Stream(Stream),
     /// Whatever [`Server::publish`] is given from now on, to a client that takes several replies.
     Watch,
+    /// One reply, behind which the connection carries what the feed gives, to a client that takes it.
+    Upgrade(Value, Box<dyn Feed>),
 }
 
 /// Whoever answers calls.
@@ -77,6 +83,8 @@ struct Client {
     answers: Option<std::iter::Peekable<Stream>>,
     /// Of one that watches: how many events it missed since the last that it was told.
     watches: Option<u64>,
+    /// Of one that was upgraded.
+    feed: Option<Box<dyn Feed>>,
     readable: bool,
     writable: bool,
     /// The client sends no more.
@@ -145,11 +153,11 @@ impl Server {
     /// How long the event loop may sleep: not at all while there is something to do, and no longer than a
     /// client's time runs.
     #[must_use]
-    pub fn timeout(&self, now: Instant) -> Option<Duration> {
-        if self.may_accept || self.places.values().any(Client::is_busy) {
+    pub fn timeout(&mut self, now: Instant) -> Option<Duration> {
+        if self.may_accept || self.places.values_mut().any(Client::is_busy) {
             return Some(Duration::ZERO);
         }
-        let deadlines = self.places.values().filter_map(|client| client.connection.deadline());
+        let deadlines = self.places.values().filter_map(Client::deadline);
         deadlines.min().map(|deadline| deadline.saturating_duration_since(now))
     }
 
@@ -216,17 +224,28 @@ impl Server {
         let interest = Interest::READABLE | Interest::WRITABLE;
         if self.registry.register(&mut stream, token, interest).is_ok() {
             let peer = Peer { uid, administrator };
-            let (answers, watches) = (None, None);
+            let (answers, watches, feed) = (None, None, None);
             let (readable, writable, ended) = (true, true, false);
-            let client = Client { stream, peer, connection, answers, watches, readable, writable, ended };
+            let client =
+                Client { stream, peer, connection, answers, watches, feed, readable, writable, ended };
             self.places.insert(place, client);
         }
     }
 }
 
 impl Client {
-    fn is_busy(&self) -> bool {
+    /// Until when it has time for what it began.
+    fn deadline(&self) -> Option<Instant> {
+        // One that was upgraded may read when it likes: what it is fed has its own bounds.
+        if self.feed.is_some() { None } else { self.connection.deadline() }
+    }
+
+    fn is_busy(&mut self) -> bool {
         let connection = &self.connection;
+        if let Some(feed) = &mut self.feed {
+            let unsent = !connection.unsent().is_empty() || feed.is_ready() || feed.is_over();
+            return self.readable && !self.ended || self.writable && unsent;
+        }
         (self.readable && connection.room() > 0 && !self.ended)
             || (self.answers.is_some() && connection.has_room_for_reply())
             || (self.answers.is_none() && self.watches.is_none() && connection.may_have_request())
@@ -234,14 +253,53 @@ impl Client {
     }
 
     fn step(&mut self, handler: &mut dyn Handler, version: &str, now: Instant) -> Result<(), Close> {
+        if self.feed.is_some() {
+            return self.feed(now);
+        }
         self.read(now)?;
         self.answer(handler, version, now)?;
         self.write(now)?;
         let idle = self.answers.is_none()
             && self.connection.unsent().is_empty()
             && (self.watches.is_some() || !self.connection.may_have_request());
-        let late = self.connection.deadline().is_some_and(|deadline| deadline <= now);
+        let late = self.deadline().is_some_and(|deadline| deadline <= now);
+        let idle = idle && self.feed.is_none();
         if late || (self.ended && idle) { Err(Close) } else { Ok(()) }
+    }
+
+    /// One step of a connection that was upgraded. Whatever the client says means nothing; its end means that it
+    /// wants no more.
+    fn feed(&mut self, now: Instant) -> Result<(), Close> {
+        let mut buffer = [0; READ];
+        if self.readable && !self.ended {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => self.ended = true,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Err(Close),
+            }
+        }
+        self.write(now)?;
+        let Some(feed) = self.feed.as_mut().filter(|_| self.connection.unsent().is_empty()) else {
+            return Ok(());
+        };
+        if self.ended {
+            feed.stop();
+        }
+        let mut left = SEND;
+        while self.writable && left > 0 && feed.is_ready() {
+            match feed.send(&mut self.stream) {
+                Ok(sent) => left = left.saturating_sub(sent),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Err(Close),
+            }
+        }
+        if feed.is_over() {
+            return Err(Close);
+        }
+        Ok(())
     }
 
     fn read(&mut self, now: Instant) -> Result<(), Close> {
@@ -280,7 +338,11 @@ impl Client {
         let reply = match answer(request, self.peer, handler, version) {
             Answer::Reply(reply) => reply,
             // Nobody is to hear it.
-            Answer::Stream(_) | Answer::Watch if oneway => return Ok(()),
+            Answer::Stream(_) | Answer::Watch | Answer::Upgrade(..) if oneway => return Ok(()),
+            Answer::Upgrade(reply, feed) => {
+                self.feed = Some(feed);
+                Ok(reply)
+            }
             Answer::Watch if more => {
                 self.watches = Some(0);
                 self.connection.reply(Ok(json!({ "events": [] })), true, now);
@@ -321,6 +383,10 @@ fn answer(request: Request, peer: Peer, handler: &mut dyn Handler, version: &str
     }
     match Call::read(&request.method, request.parameters) {
         Err(error) => Answer::Reply(Err(error)),
+        Ok(call) if call.upgrades() != request.upgrade => {
+            let message = format!("upgrade: {} is its only value here", call.upgrades());
+            Answer::Reply(Err(CallError::InvalidParameter(message)))
+        }
         Ok(call) if call.is_administrative() && !peer.administrator => {
             let message = "only root and the user that switchd runs as may do this".to_owned();
             Answer::Reply(Err(CallError::NotPermitted(message)))

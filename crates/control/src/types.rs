@@ -313,6 +313,37 @@ pub struct DroppedFrame {
     pub head: String,
 }
 
+/// What is to be captured.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaptureOptions {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
+    #[serde(default)]
+    pub direction: Direction,
+    #[serde(default)]
+    pub drops: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snaplen: Option<u32>,
+}
+
+/// Which way frames go: into the switch, or out of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    In,
+    Out,
+    #[default]
+    Both,
+}
+
+impl Direction {
+    /// Every direction, with the word for it.
+    pub const ALL: [(&str, Self); 3] = [("in", Self::In), ("out", Self::Out), ("both", Self::Both)];
+}
+
 /// One step of a frame's way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {

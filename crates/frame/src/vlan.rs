@@ -84,7 +84,8 @@ pub struct TagBytes {
 impl TagBytes {
     /// The tags that there are, outermost first.
     #[inline]
-    pub(crate) fn of(tags: [Option<Tag>; 2]) -> Self {
+    #[must_use]
+    pub fn of(tags: [Option<Tag>; 2]) -> Self {
         let mut out = Self::default();
         for tag in tags.into_iter().flatten() {
             let start = usize::from(out.len);

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use control::types::{EntryKind, PortState};
+use control::types::{Direction, EntryKind, PortState};
 
-use crate::values::{entry_kind, key_value, mask, on_off, port_state, time, vlans};
+use crate::values::{direction, entry_kind, key_value, mask, on_off, port_state, time, vlans};
 
 /// Look at a running switchd, and steer it.
 #[derive(Debug, Parser)]
@@ -77,6 +77,15 @@ pub(crate) enum Action {
         #[arg(required = true, value_name = "FRAME")]
         frame: Vec<String>,
     },
+    /// Capture frames as they pass, with the reason where they are dropped, as pcapng for Wireshark; for root and the
+    /// user that switchd runs as
+    #[command(after_help = "EXAMPLES\n  \
+        switchctl capture --port vnet0 -w vnet0.pcapng\n  \
+        switchctl capture --drops -w - | tshark -r - -T fields -e frame.comment -e eth.src\n  \
+        switchctl capture --port vnet0 -w - | tcpdump -nr -\n\n\
+        Ctrl-C ends it, and the file is whole. The switch waits for nobody: what is not read in time is left out, \
+        counted, and told at the end.")]
+    Capture(CaptureArguments),
     /// Show what happens, as it happens: stations, ports, configuration
     Monitor,
     /// The configuration: what runs, and how the file differs from it
@@ -97,6 +106,31 @@ pub(crate) enum Action {
         /// For which shell
         shell: Shell,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CaptureArguments {
+    /// At this port; may be given several times [default: all, and those to come]
+    #[arg(long, visible_alias = "dev", value_name = "NAME")]
+    pub(crate) port: Vec<String>,
+    /// Only frames of this VLAN; where VLANs are not told apart, those with its tag
+    #[arg(long, visible_alias = "vid", value_name = "VID", value_parser = clap::value_parser!(u16).range(1..=4094))]
+    pub(crate) vlan: Option<u16>,
+    /// Only frames that are dropped, copies that a port did not take among them
+    #[arg(long)]
+    pub(crate) drops: bool,
+    /// Only what comes in, or goes out, at the port
+    #[arg(long, default_value = "both", value_parser = direction())]
+    pub(crate) direction: Direction,
+    /// End after so many frames
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Keep at most so many bytes of a frame [default: all]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) snaplen: Option<u32>,
+    /// The file; - for standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) write: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod bridge;
+mod capture;
 mod config;
 mod decode;
 mod drops;
@@ -58,6 +59,7 @@ fn run(arguments: &Arguments) -> Result<String> {
         Action::Vlan(action) => vlan::run(&mut client, action, form),
         Action::Drops(action) => drops::run(&mut client, action, form),
         Action::Explain { port, frame } => explain::run(&mut client, port, frame, form),
+        Action::Capture(arguments) => capture::run(client, arguments, form).map(|()| String::new()),
         Action::Monitor => monitor::run(client, form).map(|()| String::new()),
         Action::Config(action) => config::run(&mut client, action, form),
         Action::Upgrade => upgrade::run(&mut client, connect),

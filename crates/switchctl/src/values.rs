@@ -1,7 +1,7 @@
 //! Values on the command line: switches, times, masks, kinds.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use control::types::{EntryKind, PortState};
+use control::types::{Direction, EntryKind, PortState};
 use serde_json::Value;
 
 /// `on` or `off`, as `bridge` has it, and what scripts write for it.
@@ -55,6 +55,10 @@ pub(crate) fn vlans(text: &str) -> Result<(u16, u16), String> {
         (Ok(first), Ok(last)) if first >= 1 && first <= last && last <= 4094 => Ok((first, last)),
         _ => Err("a VLAN from 1 to 4094, or a range as 20-29".to_owned()),
     }
+}
+
+pub(crate) fn direction() -> impl TypedValueParser<Value = Direction> {
+    words(&Direction::ALL)
 }
 
 pub(crate) fn port_state() -> impl TypedValueParser<Value = PortState> {

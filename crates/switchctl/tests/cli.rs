@@ -1,72 +1,23 @@
 //! The command line against a running switch: what it prints, and how it ends.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::BufRead;
-use std::process::{Command, Output, Stdio};
+mod switch;
 
-use serde_json::{Value, json};
-use testbed::{End, FrameSocket, Namespace, Switchd, veth, wait_until};
+use std::io::BufRead;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+use switch::{Switch, failed};
+use testbed::wait_until;
 
 /// A switch with a host on p1 and a port `late` that waits.
-struct Switch {
-    _switch: Namespace,
-    host: Namespace,
-    switchd: Switchd,
-}
-
-impl Switch {
-    fn start() -> Self {
-        let (switch, host) = (Namespace::new("switch").unwrap(), Namespace::new("host").unwrap());
-        for namespace in [&switch, &host] {
-            namespace.run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1").unwrap();
-        }
-        veth(End::new(&host, "eth0").mac("02:00:00:00:00:01"), End::new(&switch, "p1")).unwrap();
-        let config = "[bridge]\nname = \"lab\"\n[ports.p1]\ntype = \"raw\"\n[ports.late]\ntype = \"raw\"\ndevice = \"none0\"\n";
-        let switchd = Switchd::start(&switch, config).unwrap();
-        Self { _switch: switch, host, switchd }
-    }
-
-    fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_switchctl"));
-        command.arg("--socket").arg(self.switchd.control_socket()).args(line.split_whitespace());
-        command
-    }
-
-    /// What it prints; it must succeed.
-    fn run(&self, line: &str) -> String {
-        let output = self.command(line).output().unwrap();
-        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn json(&self, line: &str) -> Value {
-        serde_json::from_str(&self.run(&format!("--json {line}"))).unwrap()
-    }
-
-    /// Its exit code and what it says on standard error; it must fail.
-    fn fails(&self, line: &str) -> (i32, String) {
-        failed(&self.command(line).output().unwrap())
-    }
-
-    /// One frame from a group address, which is dropped, once it is counted.
-    fn drop_one(&self) {
-        let mut frame = vec![0xff; 12];
-        frame.resize(60, 0);
-        FrameSocket::open(&self.host, "eth0").unwrap().send(&frame).unwrap();
-        wait_until(std::time::Duration::from_secs(10), "the frame is counted", || {
-            self.json("drops show") != json!([])
-        })
-        .unwrap();
-    }
-}
-
-fn failed(output: &Output) -> (i32, String) {
-    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+fn start() -> Switch {
+    Switch::of(1, "", &[], "[ports.late]\ntype = \"raw\"\ndevice = \"none0\"\n")
 }
 
 #[test]
 fn the_fdb_is_shown_and_changed_as_with_bridge_fdb() {
-    let switch = Switch::start();
+    let switch = start();
     assert_eq!(switch.run("fdb add 02:00:00:00:00:0a --port p1"), "");
     switch.run("fdb replace 02:00:00:00:00:0b --dev p1 --kind sticky");
     switch.run("fdb add 02:00:00:00:00:0c --kind blackhole");
@@ -96,7 +47,7 @@ fn the_fdb_is_shown_and_changed_as_with_bridge_fdb() {
 
 #[test]
 fn ports_and_the_bridge_are_shown_and_set() {
-    let switch = Switch::start();
+    let switch = start();
     switch.run("port set p1 --flood off --state learning --group-fwd-mask 0x4000 --max-macs 3");
     let port = &switch.json("port show p1")[0];
     assert_eq!(
@@ -122,7 +73,7 @@ fn ports_and_the_bridge_are_shown_and_set() {
 
 #[test]
 fn drops_are_shown_with_the_way_out() {
-    let switch = Switch::start();
+    let switch = start();
     assert_eq!(switch.run("drops show"), "no frame was dropped\n");
     switch.drop_one();
     let shown = switch.run("drops show --port p1");
@@ -131,7 +82,7 @@ fn drops_are_shown_with_the_way_out() {
 
 #[test]
 fn how_it_ends_says_what_was_wrong() {
-    let switch = Switch::start();
+    let switch = start();
     assert!(switch.run("version").contains("bridge lab"));
     for (line, code, says) in [
         ("port set p1", 2, "required"),
@@ -156,7 +107,7 @@ fn how_it_ends_says_what_was_wrong() {
 
 #[test]
 fn what_happens_is_shown_as_it_happens_until_nobody_reads() {
-    let switch = Switch::start();
+    let switch = start();
     let mut child = switch.command("monitor").stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
     let (mut line, mut changes) = (String::new(), 0);
@@ -183,7 +134,7 @@ fn what_happens_is_shown_as_it_happens_until_nobody_reads() {
 
 #[test]
 fn a_reader_who_goes_away_is_no_error() {
-    let switch = Switch::start();
+    let switch = start();
     let mut child = switch.command("port show").stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
@@ -200,7 +151,7 @@ fn a_reader_who_goes_away_is_no_error() {
 
 #[test]
 fn a_frame_is_explained_however_it_is_given_and_the_last_dropped_are_decoded() {
-    let switch = Switch::start();
+    let switch = start();
     let expected = switch.run("explain --port p1 dst=ff:ff:ff:ff:ff:ff src=02:00:00:00:00:01 type=arp");
     assert!(expected.contains("parse   came in on p1: for everybody"), "{expected}");
     assert!(expected.contains("decide  dropped, no_egress") && expected.contains("\n-> "), "{expected}");

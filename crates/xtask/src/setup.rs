@@ -18,13 +18,14 @@ pub(crate) enum Use {
 }
 
 /// Debian packages: name, who needs it, what for.
-const PACKAGES: [(&str, Use, &str); 11] = [
+const PACKAGES: [(&str, Use, &str); 12] = [
     ("iproute2", Use::Demo, "makes namespaces and wires"),
     ("iputils-ping", Use::Demo, "measures round-trip times"),
     ("qemu-system-x86", Use::Demo, "runs the virtual machines"),
     ("linux-image-cloud-amd64", Use::Demo, "is the kernel that they boot; nothing else uses it"),
     ("busybox-static", Use::Demo, "is all the software in them"),
     ("tcpdump", Use::Everything, "captures frames in tests"),
+    ("tshark", Use::Everything, "reads in tests what switchctl captures"),
     ("nftables", Use::Everything, "shows in tests which rules are set"),
     ("ethtool", Use::Everything, "shows in tests which offloads are on"),
     ("iperf3", Use::Everything, "measures throughput"),

@@ -1,0 +1,201 @@
+//! One capture: which frames it wants, and the ring that they are written to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+use bridge::PortId;
+use control::pcapng::{self, Tail, Tally, Way};
+use frame::vlan::TagBytes;
+use frame::{Frame, Tag};
+use rtrb::Producer;
+
+/// Bytes of the two addresses, behind which a tag has its place.
+const ADDRESSES: usize = 12;
+
+/// Which frames are wanted, and how much of each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filter {
+    /// Those that come in.
+    pub(crate) incoming: bool,
+    /// Those that go out.
+    pub(crate) outgoing: bool,
+    /// Only those that are dropped. Of those that are not to go out after all nothing is seen otherwise.
+    pub(crate) drops: bool,
+    /// Only those of this VLAN.
+    pub(crate) vlan: Option<u16>,
+    /// Bytes of a frame at most.
+    pub(crate) snaplen: u32,
+}
+
+/// What a port is in a capture.
+#[derive(Debug)]
+enum Interface {
+    /// Not captured.
+    None,
+    /// Described; of this number.
+    Known(u32),
+    /// To be described, by this block, before its first frame.
+    New(Box<[u8]>),
+}
+
+/// One capture.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    id: u32,
+    filter: Filter,
+    /// By port.
+    interfaces: Vec<Interface>,
+    /// By number of the interface.
+    tallies: Vec<Tally>,
+    ring: Producer<u8>,
+    /// Whoever reads the ring has seen it empty.
+    waits: Arc<AtomicBool>,
+    wrote: bool,
+}
+
+impl Capture {
+    /// A capture at `ports`, whose descriptions the reader has already.
+    pub(crate) fn new(
+        id: u32,
+        filter: Filter,
+        ports: &[PortId],
+        ring: Producer<u8>,
+        waits: Arc<AtomicBool>,
+    ) -> Self {
+        let tallies = vec![Tally::default(); ports.len()];
+        let mut capture = Self { id, filter, interfaces: Vec::new(), tallies, ring, waits, wrote: false };
+        for (number, port) in (0..).zip(ports) {
+            *capture.place(*port) = Interface::Known(number);
+        }
+        capture
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(super) fn end(self) -> Vec<Tally> {
+        self.tallies
+    }
+
+    fn place(&mut self, port: PortId) -> &mut Interface {
+        let place = usize::from(port.0);
+        if place >= self.interfaces.len() {
+            self.interfaces.resize_with(place + 1, || Interface::None);
+        }
+        &mut self.interfaces[place]
+    }
+
+    pub(super) fn add_port(&mut self, port: PortId, interface: Box<[u8]>) {
+        self.tallies.reserve(self.interfaces.len());
+        *self.place(port) = Interface::New(interface);
+    }
+
+    pub(super) fn forget(&mut self, port: PortId) {
+        if let Some(interface) = self.interfaces.get_mut(usize::from(port.0)) {
+            *interface = Interface::None;
+        }
+    }
+
+    /// Writes a frame, if it is wanted and there is room.
+    #[expect(clippy::too_many_arguments, reason = "all that there is to say of a frame")]
+    pub(super) fn write(
+        &mut self,
+        port: PortId,
+        way: Way,
+        vlan: u16,
+        dropped: bool,
+        time: u64,
+        tail: &Tail,
+        shown: &Shown<'_>,
+    ) {
+        let filter = self.filter;
+        let this_way = if way == Way::In { filter.incoming } else { filter.outgoing };
+        // A copy that was lost on its way out did not go out.
+        let kind = if filter.drops { dropped } else { way == Way::In || !dropped };
+        if !this_way || !kind || filter.vlan.is_some_and(|wanted| wanted != vlan) {
+            return;
+        }
+        let Some(interface) = self.interfaces.get_mut(usize::from(port.0)) else { return };
+        let (number, new) = match interface {
+            Interface::None => return,
+            Interface::Known(number) => (*number, &[][..]),
+            Interface::New(block) => (self.tallies.len() as u32, &**block),
+        };
+        let length = shown.len();
+        let captured = length.min(filter.snaplen as usize);
+        let whole = pcapng::packet_len(captured, tail);
+        let has_room = self.ring.slots() >= whole + new.len();
+        if !has_room && !new.is_empty() {
+            // It has no number yet: what it misses is counted once it has.
+            return;
+        }
+        if has_room {
+            let head = pcapng::packet_head(number, time, captured, length, tail);
+            let fill = captured.next_multiple_of(4) - captured;
+            let mut put = |bytes: &[u8]| {
+                // There is room for all of it.
+                let _ = self.ring.push_entire_slice(bytes);
+            };
+            put(new);
+            put(&head);
+            shown.first(captured).into_iter().for_each(&mut put);
+            put(&[0; 4][..fill]);
+            put(tail.bytes());
+            put(&(whole as u32).to_le_bytes());
+            self.wrote = true;
+        }
+        if !new.is_empty() {
+            *interface = Interface::Known(number);
+            self.tallies.push(Tally::default());
+        }
+        if let Some(tally) = self.tallies.get_mut(number as usize) {
+            tally.received += 1;
+            tally.missed += u64::from(!has_room);
+        }
+    }
+
+    /// Whether whoever reads the ring waits for what was written since the last call.
+    pub(super) fn is_waited_for(&mut self) -> bool {
+        // The other half of this is where the ring is read: either that sees what was written, or this that
+        // it waits.
+        std::mem::take(&mut self.wrote) && {
+            fence(Ordering::SeqCst);
+            self.waits.swap(false, Ordering::AcqRel)
+        }
+    }
+}
+
+/// A frame as it is on the wire, in the pieces that it is in.
+#[derive(Debug)]
+pub(crate) struct Shown<'a> {
+    head: &'a [u8],
+    tags: TagBytes,
+    rest: &'a [u8],
+}
+
+impl<'a> Shown<'a> {
+    pub(crate) fn of(frame: &Frame<'a>) -> Self {
+        let pieces = frame.pieces();
+        Self { head: pieces.head, tags: pieces.tags, rest: pieces.rest }
+    }
+
+    /// One that may be no frame at all.
+    pub(crate) fn raw((bytes, tag): (&'a [u8], Option<Tag>)) -> Self {
+        let (head, rest) = bytes.split_at(ADDRESSES.min(bytes.len()));
+        Self { head, tags: TagBytes::of([tag, None]), rest }
+    }
+
+    fn len(&self) -> usize {
+        self.head.len() + self.tags.as_slice().len() + self.rest.len()
+    }
+
+    /// The pieces of its first bytes.
+    fn first(&self, mut bytes: usize) -> [&[u8]; 3] {
+        [self.head, self.tags.as_slice(), self.rest].map(|piece| {
+            let taken = bytes.min(piece.len());
+            bytes -= taken;
+            &piece[..taken]
+        })
+    }
+}
