@@ -4,7 +4,7 @@
 use frame::{MacAddr, Vid};
 
 use crate::counters::PortCounters;
-use crate::fdb::{EntryKind, Fdb, FdbChange, FdbCounters, FdbEntry, Key, Way};
+use crate::fdb::{EntryKind, Fdb, FdbChange, FdbCounters, FdbEntry, FdbPlace, Key, Way};
 use crate::moment::{Moment, Span};
 use crate::port::{LocalKind, PortId, Ports, max_len};
 use crate::reason::{DropReason, Side};
@@ -290,6 +290,34 @@ impl Bridge {
     /// many to be kept.
     pub fn take_fdb_changes(&mut self) -> (Vec<FdbChange>, u64) {
         self.fdb.take_changes()
+    }
+
+    /// Notes from now on which entries change, for [`Bridge::take_unsaved`]; all that there are count as changed.
+    pub fn save_fdb_changes(&mut self) {
+        self.fdb.save_changes();
+    }
+
+    /// How many places of the FDB have changed since they were taken.
+    #[must_use]
+    pub fn unsaved_len(&self) -> usize {
+        self.fdb.unsaved_len()
+    }
+
+    /// What has changed in the FDB since it was taken, of at most so many places; ask again while
+    /// [`Bridge::unsaved_len`] is not zero. Costs a lookup for each of them, however large the FDB is. The
+    /// addresses of devices are not among the entries: they come and go with the devices.
+    pub fn take_unsaved(&mut self, at_most: usize) -> Vec<FdbPlace> {
+        let mut places = self.fdb.take_unsaved(at_most);
+        for place in &mut places {
+            place.entry = place.entry.filter(|entry| !self.is_of_device(entry));
+        }
+        places
+    }
+
+    fn is_of_device(&self, entry: &FdbEntry) -> bool {
+        let port = entry.port.and_then(|port| self.ports.get(port));
+        let device = port.and_then(|port| port.local).map(|(mac, _)| mac);
+        entry.kind == EntryKind::Local && device == Some(entry.mac)
     }
 
     /// Number of entries of all kinds.

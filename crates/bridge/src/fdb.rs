@@ -10,6 +10,7 @@
 mod lru;
 mod slot;
 mod table;
+mod unsaved;
 mod watch;
 
 use std::hash::BuildHasher;
@@ -24,6 +25,8 @@ pub use slot::EntryKind;
 use slot::{BLACKHOLE, BY_USER, EXTERNAL, KERNEL, LOCAL, LOCKED, STATIC, STICKY, Slot, UNTOUCHED};
 pub(crate) use slot::{Found, MAX_DYNAMIC, Way};
 use table::Table;
+pub use unsaved::FdbPlace;
+use unsaved::Unsaved;
 use watch::Watch;
 pub use watch::{FdbChange, Happened};
 
@@ -136,6 +139,8 @@ pub(crate) struct Fdb {
     counters: FdbCounters,
     /// While somebody watches.
     watch: Option<Watch>,
+    /// While somebody saves what changes.
+    unsaved: Option<Unsaved>,
 }
 
 /// Of what length a tick is: 1 s, and at least 64 to an ageing time and 16 to a damping; and see
@@ -167,6 +172,7 @@ impl Fdb {
             deadline: Moment(0),
             counters: FdbCounters::default(),
             watch: None,
+            unsaved: None,
         }
     }
 
@@ -176,8 +182,8 @@ impl Fdb {
         let oldest = self.lru.ports().filter_map(|port| self.lru.oldest(port)).map(|(key, _)| key);
         let met: Vec<u64> = oldest.chain(keys.iter().map(|Key(key)| *key)).collect();
         let lru = Lru::new(met.len() + 1, 0);
-        let mut copy =
-            Self { table: Table::new(met.len() + 1), hasher: self.hasher.clone(), lru, watch: None, ..*self };
+        let table = Table::new(met.len() + 1);
+        let mut copy = Self { table, hasher: self.hasher.clone(), lru, watch: None, unsaved: None, ..*self };
         for key in met {
             let hash = self.hash(key);
             let known = copy.table.find(hash, |slot| slot.key == key).is_some();
@@ -263,6 +269,9 @@ impl Fdb {
             slot.tick = tick;
             if let Some(node) = slot.node_id() {
                 self.lru.refresh(port, port, node, self.now);
+                if let Some(unsaved) = &mut self.unsaved {
+                    unsaved.aged(node);
+                }
             }
         }
         true
@@ -323,7 +332,7 @@ impl Fdb {
             }
         }
         self.counters.moved += 1;
-        self.note_move(key);
+        self.note_move(hash, key);
         Lesson::Moved(from)
     }
 
@@ -379,15 +388,23 @@ impl Fdb {
         }
     }
 
-    fn note_move(&mut self, key: u64) {
-        let slot = self.table.find(self.hash(key), |slot| slot.key == key).copied();
+    fn note_move(&mut self, hash: u64, key: u64) {
+        let slot = self.table.find(hash, |slot| slot.key == key).copied();
         if let Some(slot) = slot {
             self.note(Happened::Moved, &slot);
+            self.put_unsaved(&slot);
+        }
+    }
+
+    fn put_unsaved(&mut self, slot: &Slot) {
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.put(slot);
         }
     }
 
     fn put(&mut self, hash: u64, slot: Slot) {
         self.note(Happened::Added, &slot);
+        self.put_unsaved(&slot);
         let hasher = &self.hasher;
         self.table.insert_unique(hash, slot, |slot| hasher.hash_one(slot.key));
     }
@@ -402,6 +419,9 @@ impl Fdb {
         self.learned -= usize::from(slot.is_learned());
         self.blackholes -= usize::from(slot.node == BLACKHOLE);
         self.note(Happened::Removed, &slot);
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.took(&slot);
+        }
         Some(slot)
     }
 
@@ -455,10 +475,14 @@ impl Fdb {
     }
 
     /// Puts in a station that was learned before this database was made, at the time that [`Fdb::set_now`] said
-    /// last; what is known of it already stays.
+    /// last; an entry that does not age stays, and one that was learned earlier does not.
     pub(crate) fn inherit(&mut self, Key(key): Key, port: PortId, locked: bool) {
-        let known = self.table.find(self.hash(key), |slot| slot.key == key).is_some();
-        if !known && self.max > 0 && self.ageing != Span::ZERO {
+        let known = self.table.find(self.hash(key), |slot| slot.key == key);
+        let fixed = known.is_some_and(|slot| slot.node_id().is_none());
+        if known.is_some() && !fixed {
+            self.take(key);
+        }
+        if !fixed && self.max > 0 && self.ageing != Span::ZERO {
             let node = if locked { LOCKED } else { 0 };
             self.put_dynamic(Slot { key, node, port: port.0, tick: self.tick });
         }

@@ -8,15 +8,14 @@ use crate::moment::Moment;
 use crate::port::PortId;
 
 impl Bridge {
-    /// Puts in entries as [`Bridge::fdb`] of another bridge told them, with the age that they have; `now` is not
-    /// before any of them. The addresses of devices are left out: they come and go with the devices. A port need
-    /// not be up. Entries that are on no port of this bridge, or too old, are left out as well.
+    /// Puts in entries as [`Bridge::take_unsaved`] of another bridge told them, with the age that they have; `now`
+    /// is not before any of them. Where several are of one station, the one that was refreshed last counts. A port
+    /// need not be up. Entries that are on no port of this bridge, or too old, are left out.
     pub fn inherit_entries(&mut self, mut entries: Vec<FdbEntry>, now: Moment) {
         // The oldest first, as they would have been learned.
         entries.sort_unstable_by_key(|entry| entry.updated);
         for entry in entries {
-            let known = entry.port.is_none_or(|port| self.ports.get(port).is_some());
-            if !known || entry.kind == EntryKind::Local {
+            if entry.port.is_some_and(|port| self.ports.get(port).is_none()) {
                 continue;
             }
             let key = Key::new(entry.fid, entry.mac.to_u64());

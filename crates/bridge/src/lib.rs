@@ -35,7 +35,7 @@ pub use deliveries::Deliveries;
 pub use entries::{Address, EntryRefused, NewEntry};
 pub use event::Event;
 pub use explain::{Explanation, Kind, Step, Verdict, VlanBy, VlanStep};
-pub use fdb::{EntryKind, FdbChange, FdbCounters, FdbEntry, Happened, Lesson};
+pub use fdb::{EntryKind, FdbChange, FdbCounters, FdbEntry, FdbPlace, Happened, Lesson};
 pub use membership::VlanRefused;
 pub use moment::{Moment, Span};
 pub use port::{LocalKind, MAX_PORTS, PortId};

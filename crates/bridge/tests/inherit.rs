@@ -55,7 +55,7 @@ proptest! {
 }
 
 #[test]
-fn every_kind_of_entry_is_inherited_but_the_addresses_of_devices() {
+fn every_kind_of_entry_is_inherited_and_of_two_for_one_station_the_later() {
     let mut first = bridge();
     for (number, entry) in [
         (1, NewEntry::Dynamic(PortId(0))),
@@ -80,8 +80,8 @@ fn every_kind_of_entry_is_inherited_but_the_addresses_of_devices() {
     let strange = FdbEntry { port: Some(PortId(9)), mac: mac(8), ..locked };
     let later = FdbEntry { updated: Some(Moment(99)), mac: mac(9), ..locked };
     let mut heir = bridge();
-    heir.inherit_entries([entries.clone(), vec![strange, later]].concat(), Moment(10));
-    entries.retain(|entry| entry.kind != EntryKind::Local);
+    let earlier = FdbEntry { updated: Some(Moment(6)), port: Some(PortId(1)), ..locked };
+    heir.inherit_entries([entries.clone(), vec![strange, later, earlier]].concat(), Moment(10));
     assert_eq!(sorted(&heir), entries);
 }
 

@@ -8,6 +8,8 @@ use crate::port::PortId;
 
 /// No node.
 const NIL: u32 = u32::MAX;
+/// The key of a free node, which is that of no entry.
+const FREE: u64 = u64::MAX;
 
 /// Index of a node in the slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +91,8 @@ impl Lru {
     /// Takes a node out of its port's list and frees it.
     pub(super) fn remove(&mut self, port: PortId, NodeId(id): NodeId) {
         self.unlink(port, id);
-        self.nodes[id as usize].next = self.free;
+        let node = &mut self.nodes[id as usize];
+        (node.key, node.next) = (FREE, self.free);
         self.free = id;
         self.len -= 1;
     }
@@ -111,6 +114,11 @@ impl Lru {
     /// When a node was last refreshed.
     pub(super) fn updated(&self, NodeId(id): NodeId) -> Moment {
         self.nodes[id as usize].updated
+    }
+
+    /// The key of a node; `None` if it is free.
+    pub(super) fn key(&self, NodeId(id): NodeId) -> Option<u64> {
+        self.nodes.get(id as usize).map(|node| node.key).filter(|key| *key != FREE)
     }
 
     /// The port with most nodes; among equals `preferred`, else the first. Looks at every list: 30 ports
