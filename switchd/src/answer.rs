@@ -12,7 +12,7 @@ mod vlan;
 
 pub(crate) use bridge::settings_with as bridge_settings_with;
 pub(crate) use fdb::shown_kind;
-pub(crate) use port::{settings_with, shown_state};
+pub(crate) use port::{core_state, settings_with, shown_state};
 
 use ::bridge::PortId;
 use control::types::Version;
@@ -26,11 +26,12 @@ use crate::to_worker::NoAnswer;
 
 impl Handler for Control {
     fn call(&mut self, call: Call) -> Answer {
-        let counts = matches!(call, Call::ShowBridge | Call::ShowPorts(_) | Call::ShowDrops(_));
+        let streams = matches!(call, Call::ShowFdb(_) | Call::Monitor | Call::Explain(..));
         let answer = self.answer(call);
-        if counts {
-            // Before anybody sees it: no counter is ever seen to run backwards, whatever ends this process.
-            self.note();
+        if !streams {
+            // Before anybody sees it: no counter is ever seen to run backwards, and no setting that was answered
+            // for is forgotten, whatever ends this process.
+            self.look();
         }
         answer
     }

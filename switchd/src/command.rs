@@ -1,8 +1,7 @@
 //! What the control thread and the worker say to each other, over bounded channels.
 
 use bridge::{
-    Bridge, BridgeSettings, DroppedFrame, FdbCounters, FdbEntry, LocalKind, Moment, PortCounters, PortId,
-    PortSettings,
+    Bridge, BridgeSettings, DroppedFrame, FdbCounters, LocalKind, Moment, PortCounters, PortId, PortSettings,
 };
 use control::pcapng::Tally;
 use crossbeam_channel::Sender;
@@ -67,8 +66,8 @@ pub(crate) struct Report {
     pub(crate) ports: Vec<PortReport>,
     /// The settings of the bridge at the moment.
     pub(crate) settings: BridgeSettings,
-    /// The whole FDB.
-    pub(crate) fdb: Vec<FdbEntry>,
+    /// Entries in the FDB.
+    pub(crate) fdb_len: usize,
     /// What the FDB has done so far.
     pub(crate) fdb_counters: FdbCounters,
 }

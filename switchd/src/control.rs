@@ -27,7 +27,7 @@ use crate::open::Opener;
 use crate::run_dir::RunDir;
 use crate::state::Memory;
 use crate::to_worker::ToWorker;
-use crate::{successor, summary, systemd};
+use crate::{successor, summary};
 
 const SIGNALS: Token = Token(0);
 const LINKS: Token = Token(1);
@@ -93,6 +93,8 @@ pub(crate) struct Control {
     pub(crate) shown: Shown,
     /// What the next process will know.
     pub(crate) memory: Memory,
+    /// Some of what has changed in the FDB is still to be saved.
+    pub(crate) saving: bool,
     /// At the end the ports are left to the next process, and nothing is put back.
     pub(crate) leaves: bool,
     pub(crate) forwarding: Forwarding,
@@ -112,8 +114,8 @@ pub(crate) struct Control {
 /// What the service manager was told last: ports whose link is up, and entries in the FDB.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shown {
-    up: usize,
-    entries: usize,
+    pub(crate) up: usize,
+    pub(crate) entries: usize,
 }
 
 impl Control {
@@ -151,6 +153,7 @@ impl Control {
             }
             self.serve();
             self.tell_monitors();
+            self.save_more();
         }
     }
 
@@ -158,7 +161,8 @@ impl Control {
     fn patience(&mut self) -> Option<Duration> {
         let retry = self.attachments.iter().any(|attachment| attachment.busy).then_some(RETRY);
         let clients = self.server.as_mut().and_then(|server| server.timeout(Instant::now()));
-        [retry, clients, self.monitors.patience()].into_iter().flatten().min()
+        let saving = self.saving.then_some(Duration::ZERO);
+        [retry, clients, self.monitors.patience(), saving].into_iter().flatten().min()
     }
 
     /// One step for each client.
@@ -258,36 +262,18 @@ impl Control {
     fn summarise(&mut self) {
         match self.worker.hear(Command::Report) {
             Ok(report) => {
-                self.memory.save(&self.attachments, &self.config, &report);
-                summary::log(&self.attachments, &report);
+                let entries = self.worker.ask(|bridge, _| {
+                    let few = bridge.fdb_len() <= summary::ENTRIES_SHOWN;
+                    if few { bridge.fdb().collect() } else { Vec::new() }
+                });
+                summary::log(&self.attachments, &report, &entries.unwrap_or_else(|_| Vec::new()));
+                self.look();
             }
             Err(error) => warn!("{error}; no summary"),
         }
     }
 
-    /// Notes for the next process, if it is to know, what is known now. Says how large the FDB is.
-    pub(crate) fn note(&mut self) -> Option<usize> {
-        if !self.leaves {
-            return self.worker.ask(|bridge, _| bridge.fdb_len()).ok();
-        }
-        let report = self.worker.hear(Command::Report).ok()?;
-        self.memory.save(&self.attachments, &self.config, &report);
-        Some(report.fdb.len())
-    }
-
-    /// Looks at what the worker has counted and learned: notes it for the next process, and shows it in the service
-    /// manager's words.
-    pub(crate) fn look(&mut self) {
-        let Some(entries) = self.note() else { return };
-        let shown = Shown { up: self.ports_up(), entries };
-        if shown != self.shown {
-            let ports = self.attachments.len();
-            systemd::status(&format!("{} of {ports} ports up, {} MACs", shown.up, shown.entries));
-            self.shown = shown;
-        }
-    }
-
-    fn ports_up(&self) -> usize {
+    pub(crate) fn ports_up(&self) -> usize {
         self.attachments.iter().filter(|port| port.held.as_ref().is_some_and(|held| held.up)).count()
     }
 

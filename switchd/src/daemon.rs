@@ -49,6 +49,9 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         taking.prepared().context("the process that has the ports does not hand them over")?;
         state = memory.read_again();
     }
+    if store.used {
+        bridge.save_fdb_changes();
+    }
     if let Some(state) = state {
         let mut heirs = Heirs { bridge: &mut bridge, attachments: &mut attachments, opened: &opened };
         state.hand_over(&mut heirs, before.as_ref(), &config, Clock.now());
@@ -80,6 +83,7 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         monitors: Monitors::default(),
         captures: Running::default(),
         memory,
+        saving: false,
         leaves: store.used,
         forwarding: Forwarding::new(events, wake_control),
         giving: None,
@@ -96,8 +100,8 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         control.opener.keep_again(&control.attachments);
         run_dir.sign()?;
     }
-    // The answer comes after all of that was carried out.
-    control.look();
+    // The answer comes after all of that was carried out. What an earlier process left counts until all is saved anew.
+    control.save_all();
     // Whoever can connect gets answers: not before there is somebody to give them.
     control.server = Some(control.listener.serve(&run_dir)?);
     if control.leaves {
@@ -113,12 +117,10 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         return ended;
     }
     systemd::stopping();
-    let forwarded = control.forwarding.stop(&control.worker);
-    match &forwarded {
+    let mut forwarded = control.forwarding.stop(&control.worker);
+    match &mut forwarded {
         // Nobody forwards any more: this is exact.
-        Ok((_, report)) if control.leaves => {
-            control.memory.save(&control.attachments, &control.config, report);
-        }
+        Ok((worker, report)) if control.leaves => control.save_rest(worker.bridge(), report),
         // It is to be started again.
         Err(_) if control.leaves => {}
         _ => {

@@ -24,6 +24,7 @@ mod open;
 mod ready;
 mod reload;
 mod run_dir;
+mod saving;
 mod start;
 mod state;
 mod steered;

@@ -94,8 +94,8 @@ impl Control {
             self.bury();
             return Ok(true);
         }
-        let (worker, report) = self.forwarding.stop(&self.worker)?;
-        self.memory.save(&self.attachments, &self.config, &report);
+        let (mut worker, report) = self.forwarding.stop(&self.worker)?;
+        self.save_rest(worker.bridge(), &report);
         match recipient.go() {
             Ok(()) => {
                 systemd::main_process(recipient.pid);

@@ -1,7 +1,7 @@
 //! The summary that SIGUSR1 asks for: one line a port, one for each reason for which it dropped frames,
 //! one for the FDB, and its entries if they are few.
 
-use bridge::{DropReason, PortCounters};
+use bridge::{DropReason, FdbEntry, PortCounters};
 use ports::device;
 use tracing::info;
 
@@ -9,10 +9,10 @@ use crate::attachment::Attachment;
 use crate::command::Report;
 
 /// More entries than this are only counted: a log is no place for a million lines.
-const ENTRIES_SHOWN: usize = 256;
+pub(crate) const ENTRIES_SHOWN: usize = 256;
 
 /// Writes the summary to the log.
-pub(crate) fn log(attachments: &[Attachment], report: &Report) {
+pub(crate) fn log(attachments: &[Attachment], report: &Report, entries: &[FdbEntry]) {
     for attachment in attachments {
         let Some(found) = report.ports.iter().find(|port| port.id == attachment.id) else { continue };
         log_port(attachment, &found.counters, found.socket_lost);
@@ -20,7 +20,7 @@ pub(crate) fn log(attachments: &[Attachment], report: &Report) {
     }
     let totals = &report.fdb_counters;
     info!(
-        entries = report.fdb.len(),
+        entries = report.fdb_len,
         learned = totals.learned,
         moved = totals.moved,
         evicted = totals.evicted,
@@ -28,10 +28,7 @@ pub(crate) fn log(attachments: &[Attachment], report: &Report) {
         aged = totals.aged,
         "fdb"
     );
-    if report.fdb.len() > ENTRIES_SHOWN {
-        return;
-    }
-    for entry in &report.fdb {
+    for entry in entries {
         let port = attachments.iter().find(|attachment| Some(attachment.id) == entry.port);
         let port = port.map_or("", |attachment| attachment.config.name.as_str());
         info!(mac = %entry.mac, port, entry = entry.kind.name(), "fdb entry");

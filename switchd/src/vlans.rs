@@ -1,10 +1,13 @@
 //! VLANs of the configuration in the words of the core, and back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bridge::{Bridge, Membership, PortId, VlanSettings};
+use bridge::{Bridge, Membership, PortId, VlanEntry, VlanSettings};
 use config::{PortConfig, PortVlans, VlanConfig, VlanProtocol};
+use control::types::{Vlan, VlanCounters};
 use frame::Vid;
+
+use crate::answer::{core_state, shown_state};
 
 /// What a bridge makes of VLAN tags.
 pub(crate) fn settings(config: &VlanConfig) -> VlanSettings {
@@ -44,4 +47,67 @@ pub(crate) fn of_port(bridge: &Bridge, port: PortId) -> Option<PortVlans> {
     let default = PortVlans { pvid: default_pvid, members: default.clone(), untagged: default };
     // Where VLANs are not told apart a file can't name any.
     (filtering && vlans != default).then_some(vlans)
+}
+
+/// What is known of VLANs: of ports, and of the bridge where they are counted for all ports together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KnownVlans {
+    pub(crate) ports: BTreeMap<PortId, Vec<Vlan>>,
+    pub(crate) bridge: BTreeMap<u16, VlanCounters>,
+}
+
+/// A VLAN of a port as it is shown, and as the next process is to know it.
+pub(crate) fn shown(port: &str, entry: VlanEntry, counters: Option<bridge::VlanCounters>) -> Vlan {
+    Vlan {
+        port: port.to_owned(),
+        vid: entry.vid.get(),
+        pvid: entry.membership.pvid,
+        untagged: entry.membership.untagged,
+        state: shown_state(entry.state),
+        counters: counters.map(shown_counters),
+    }
+}
+
+fn shown_counters(counted: bridge::VlanCounters) -> VlanCounters {
+    let bridge::VlanCounters { rx_frames, rx_bytes, tx_frames, tx_bytes } = counted;
+    VlanCounters { rx_frames, rx_bytes, tx_frames, tx_bytes }
+}
+
+/// All VLANs of a port, without its name.
+pub(crate) fn known_of_port(bridge: &Bridge, port: PortId) -> Vec<Vlan> {
+    let counters = |vid| {
+        let each = bridge.vlan_settings().stats_per_port;
+        bridge.vlan_counters(port, vid).filter(|_| each)
+    };
+    bridge.vlans(port).map(|entry| shown("", entry, counters(entry.vid))).collect()
+}
+
+/// What each VLAN has seen at all ports together, where anything.
+pub(crate) fn known_of_bridge(bridge: &Bridge) -> BTreeMap<u16, VlanCounters> {
+    let counted =
+        Vid::MIN.to(Vid::MAX).filter_map(|vid| Some((vid.get(), bridge.vlan_counters(PortId(0), vid)?)));
+    let counted = counted.filter(|(_, counters)| *counters != bridge::VlanCounters::default());
+    counted.map(|(vid, counters)| (vid, shown_counters(counters))).collect()
+}
+
+/// Makes these the VLANs of a port again, and no others.
+pub(crate) fn restore(bridge: &mut Bridge, port: PortId, vlans: &[Vlan]) {
+    let known = || vlans.iter().filter_map(|vlan| Some((Vid::new(vlan.vid)?, vlan)));
+    let members = known().map(|(vid, vlan)| (vid, Membership { pvid: vlan.pvid, untagged: vlan.untagged }));
+    // There is such a port, and it is a member of each of them then.
+    let _ = bridge.set_vlans(port, &members.collect::<Vec<_>>());
+    for (vid, vlan) in known() {
+        let _ = bridge.set_vlan_state(port, vid, core_state(vlan.state));
+    }
+}
+
+/// Goes on counting a VLAN from there: at this port, or at all together.
+pub(crate) fn restore_counters(bridge: &mut Bridge, port: Option<PortId>, vid: u16, counters: VlanCounters) {
+    let VlanSettings { stats_per_port, .. } = bridge.vlan_settings();
+    let VlanCounters { rx_frames, rx_bytes, tx_frames, tx_bytes } = counters;
+    // What was counted in the other way goes on nowhere.
+    if let (Some(vid), true) = (Vid::new(vid), port.is_some() == stats_per_port) {
+        let counters = bridge::VlanCounters { rx_frames, rx_bytes, tx_frames, tx_bytes };
+        bridge.inherit_vlan_counters(port.unwrap_or(PortId(0)), vid, counters);
+    }
 }

@@ -377,6 +377,11 @@ impl Worker {
         asked.map(|(port, halves)| (port, halves.as_mut().map_or(0, |had| had.rx.kernel_drops()))).collect()
     }
 
+    /// The bridge, where nothing is forwarded at the moment.
+    pub(crate) fn bridge(&mut self) -> &mut Bridge {
+        &mut self.bridge
+    }
+
     fn report(&mut self) -> Report {
         let losses = self.socket_losses(None).into_iter();
         let bridge = &self.bridge;
@@ -387,7 +392,7 @@ impl Worker {
         Report {
             ports: ports.collect(),
             settings: *bridge.settings(),
-            fdb: bridge.fdb().collect(),
+            fdb_len: bridge.fdb_len(),
             fdb_counters: bridge.fdb_counters(),
         }
     }

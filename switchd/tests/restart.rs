@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use control::types::{BridgeChange, FdbFilter, PortChange};
+use control::types::{BridgeChange, NewVlans, PortChange, Vlan};
 use testbed::service::{CONFIG, Service};
 use testbed::switchd::binary;
 use testbed::{FrameSocket, Stream, wait_until};
@@ -58,19 +58,11 @@ fn frames(service: &Service) -> u64 {
     service.control().unwrap().show_port("wire").unwrap().counters.rx_frames
 }
 
-/// The stations that are known, each with its port.
-fn stations(service: &Service) -> Vec<(String, Option<String>)> {
-    let entries = service.control().unwrap().show_fdb(&FdbFilter::default()).unwrap();
-    let mut stations: Vec<_> = entries.into_iter().map(|entry| (entry.mac, entry.port)).collect();
-    stations.sort_unstable();
-    stations
-}
-
 #[test]
 fn a_restart_loses_no_frame_and_nothing_of_what_was_known() {
     let service = start("restart", CONFIG);
     let monitors = [&service.host1, &service.host2, service.machine.namespace()].map(Monitor::start);
-    let before = (frames(&service), stations(&service), service.property("MainPID"));
+    let before = (frames(&service), service.stations().unwrap(), service.property("MainPID"));
     let forth = Stream::start(&service.host1, &service.host2, "198.18.0.2", RATE).unwrap();
     let back = Stream::start(&service.host2, &service.host1, "198.18.0.1", RATE).unwrap();
     for _ in 0..3 {
@@ -79,7 +71,7 @@ fn a_restart_loses_no_frame_and_nothing_of_what_was_known() {
     let (forth, back) = (forth.stop().unwrap(), back.stop().unwrap());
     assert_eq!((forth.lost(), back.lost()), (0, 0), "{forth:?} {back:?}\n{}", service.journal());
     monitors.iter().for_each(Monitor::assert_silent);
-    let after = (frames(&service), stations(&service), service.property("MainPID"));
+    let after = (frames(&service), service.stations().unwrap(), service.property("MainPID"));
     assert!(after.0 >= before.0 + back.sent, "{before:?} {after:?} {back:?}");
     assert_eq!(after.1, before.1);
     assert_ne!(after.2, before.2);
@@ -205,6 +197,54 @@ fn what_was_set_at_run_time_stays_set_unless_the_file_says_otherwise() {
     service.machine.write("/etc/switchd/switchd.toml", &config).unwrap();
     service.systemctl("restart switchd").unwrap();
     assert_eq!(look(), (true, Some(5), 77_000));
+}
+
+/// VLANs that were added and taken away, and what each VLAN has seen.
+#[test]
+fn vlans_that_were_set_at_run_time_stay_and_are_counted_on() {
+    let counted = "[bridge]\nvlan_filtering = true\nvlan_stats = true\nvlan_stats_per_port = true\n";
+    let service = start("vlans", &format!("{CONFIG}{counted}"));
+    let mut client = service.control().unwrap();
+    client.add_vlans(&NewVlans { vid: 77, last: Some(79), ..to_port("lan") }).unwrap();
+    client.delete_vlans("lan", 78, 78).unwrap();
+    client.add_vlans(&NewVlans { vid: 5, untagged: true, ..to_port("wire") }).unwrap();
+    let look = || service.control().unwrap().show_vlans(None).unwrap();
+    let membership = |vlans: &[Vlan]| -> Vec<_> {
+        vlans.iter().map(|vlan| (vlan.port.clone(), vlan.vid, vlan.pvid, vlan.untagged)).collect()
+    };
+    let frames = |vlans: &[Vlan]| vlans.iter().map(|vlan| vlan.counters.unwrap().rx_frames).sum::<u64>();
+    let first = membership(&look());
+    assert_eq!(first.len(), 5);
+    // Each way is to go on from what the one before has left.
+    let ways: [fn(&Service); 3] = [
+        |service| service.systemctl("restart switchd").unwrap(),
+        |service| service.take_over().unwrap(),
+        |service| {
+            service.systemctl("kill --signal=KILL switchd").unwrap();
+            service.wait_for_restarts(1).unwrap();
+        },
+    ];
+    for change in ways {
+        service.pings().unwrap();
+        let before = look();
+        change(&service);
+        wait_until(SOON, "it answers", || service.control().is_ok_and(|mut it| it.version().is_ok()))
+            .unwrap();
+        let after = look();
+        assert_eq!(membership(&after), first);
+        assert!(frames(&before) > 0 && frames(&after) >= frames(&before), "{before:?} {after:?}");
+    }
+    // The file has the last word on the port of which it says something else now.
+    let config = CONFIG.replace("device = \"tap0\"\n", "device = \"tap0\"\naccess = 9\n");
+    service.machine.write("/etc/switchd/switchd.toml", &format!("{config}{counted}")).unwrap();
+    service.systemctl("restart switchd").unwrap();
+    let (lan, wire): (Vec<_>, Vec<_>) = membership(&look()).into_iter().partition(|(port, ..)| port == "lan");
+    assert_eq!(lan, [("lan".to_owned(), 9, true, true)]);
+    assert_eq!(wire, first[3..]);
+}
+
+fn to_port(port: &str) -> NewVlans {
+    NewVlans { port: port.to_owned(), ..NewVlans::default() }
 }
 
 /// A state that nobody can read costs what was learned, and no more.

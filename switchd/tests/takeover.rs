@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use control::types::{FdbFilter, PortChange};
+use control::types::PortChange;
 use testbed::service::{CONFIG, Service};
 use testbed::switchd::binary;
 use testbed::{Stream, wait_until};
@@ -14,20 +14,14 @@ const SOON: Duration = Duration::from_secs(15);
 /// Datagrams a second: what any machine that runs tests carries beside other tests.
 const RATE: u32 = 5_000;
 
-fn stations(service: &Service) -> Vec<(String, Option<String>)> {
-    let entries = service.control().unwrap().show_fdb(&FdbFilter::default()).unwrap();
-    let mut stations: Vec<_> = entries.into_iter().map(|entry| (entry.mac, entry.port)).collect();
-    stations.sort_unstable();
-    stations
-}
-
 #[test]
 fn a_takeover_loses_no_frame_and_nothing_of_what_was_known() {
     let service = Service::start("takeover", &binary().unwrap(), CONFIG).unwrap();
     let change = PortChange { isolated: Some(true), ..PortChange::default() };
     service.control().unwrap().set_port("lan", &change).unwrap();
-    let (before, frames) =
-        (stations(&service), || service.control().unwrap().show_port("wire").unwrap().counters.rx_frames);
+    let (before, frames) = (service.stations().unwrap(), || {
+        service.control().unwrap().show_port("wire").unwrap().counters.rx_frames
+    });
     let counted = frames();
     let forth = Stream::start(&service.host1, &service.host2, "198.18.0.2", RATE).unwrap();
     let back = Stream::start(&service.host2, &service.host1, "198.18.0.1", RATE).unwrap();
@@ -38,14 +32,14 @@ fn a_takeover_loses_no_frame_and_nothing_of_what_was_known() {
     assert_eq!((forth.lost(), back.lost()), (0, 0), "{forth:?} {back:?}\n{}", service.journal());
     wait_until(SOON, "the new one answers", || service.control().is_ok_and(|mut it| it.version().is_ok()))
         .unwrap();
-    assert_eq!(stations(&service), before);
+    assert_eq!(service.stations().unwrap(), before);
     assert!(service.control().unwrap().show_port("lan").unwrap().settings.isolated);
     assert!(frames() >= counted + back.sent);
     assert_eq!(service.property("NRestarts"), "0");
     // What systemd keeps is the new one's: it survives that too.
     service.systemctl("restart switchd").unwrap();
     service.pings().unwrap();
-    assert_eq!(stations(&service), before);
+    assert_eq!(service.stations().unwrap(), before);
     assert!(!service.journal().contains("opened anew"), "{}", service.journal());
     service.systemctl("stop switchd").unwrap();
     assert_eq!(service.property("Result"), "success");

@@ -1,11 +1,14 @@
 //! What a bridge takes over from one that was there before it in another process: what was counted, and what was
 //! known of stations.
 
+use frame::Vid;
+
 use crate::bridge::Bridge;
 use crate::counters::PortCounters;
 use crate::fdb::{EntryKind, FdbCounters, FdbEntry, Key};
 use crate::moment::Moment;
 use crate::port::PortId;
+use crate::vlan_counters::VlanCounters;
 
 impl Bridge {
     /// Puts in entries as [`Bridge::take_unsaved`] of another bridge told them, with the age that they have; `now`
@@ -39,6 +42,12 @@ impl Bridge {
         if let Some(port) = self.ports.get_mut(port) {
             port.counters = counters;
         }
+    }
+
+    /// Goes on counting from there what a VLAN has seen at this port, or, without
+    /// [`crate::VlanSettings::stats_per_port`], at all ports together.
+    pub fn inherit_vlan_counters(&mut self, port: PortId, vid: Vid, counters: VlanCounters) {
+        self.vlans.counting.set(port, vid, counters);
     }
 
     /// Goes on counting from there.

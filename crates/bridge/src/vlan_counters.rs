@@ -102,6 +102,13 @@ impl Counting {
         Some(all.and_then(|all| all.get(usize::from(vid.get()))).copied().unwrap_or_default())
     }
 
+    /// Goes on counting from there.
+    pub(crate) fn set(&mut self, port: PortId, vid: Vid, counters: VlanCounters) {
+        if let Some(place) = self.place(port, vid.get()) {
+            *place = counters;
+        }
+    }
+
     pub(crate) fn remove_port(&mut self, port: PortId) {
         if let Self::Ports(ports) = self
             && let Some(all) = ports.get_mut(usize::from(port.0))

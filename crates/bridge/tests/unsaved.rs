@@ -60,7 +60,9 @@ fn save(bridge: &mut Bridge, at_most: usize, saved: &mut BTreeMap<u32, FdbEntry>
 fn bridge(fdb_max: usize) -> Bridge {
     let settings = BridgeSettings { fdb_max, ageing_time: Span(3_000), ..BridgeSettings::default() };
     let mut bridge = Bridge::new(settings);
-    (0..3).for_each(|_| drop(port(&mut bridge)));
+    for _ in 0..3 {
+        port(&mut bridge);
+    }
     bridge
 }
 
@@ -96,7 +98,9 @@ proptest! {
                     bridge.set_local(PortId(port), Some(station(n)), LocalKind::HostPort);
                 }
                 Step::Link(port, up) => bridge.set_link(PortId(port), up),
-                Step::Forget(port) => drop(bridge.flush(Some(PortId(port)), Some(EntryKind::Static))),
+                Step::Forget(port) => {
+                    bridge.flush(Some(PortId(port)), Some(EntryKind::Static));
+                }
                 Step::Save(at_most) => save(&mut bridge, at_most, &mut saved),
             }
         }

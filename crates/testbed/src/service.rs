@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use control::types::FdbFilter;
 
 use crate::link::{self, End, veth};
 use crate::{Machine, Namespace, ping, wait_until};
@@ -161,6 +162,17 @@ impl Service {
     pub fn control(&self) -> Result<control::Client> {
         let socket = self.machine.path("/run/switchd/switchd").join(control::SOCKET);
         Ok(control::Client::connect(&socket)?)
+    }
+
+    /// The stations that are known, in order, each with its port.
+    ///
+    /// # Errors
+    /// As [`Service::control`].
+    pub fn stations(&self) -> Result<Vec<(String, Option<String>)>> {
+        let entries = self.control()?.show_fdb(&FdbFilter::default())?;
+        let mut stations: Vec<_> = entries.into_iter().map(|entry| (entry.mac, entry.port)).collect();
+        stations.sort_unstable();
+        Ok(stations)
     }
 
     /// Waits until the journal holds `text`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use testbed::service::{CONFIG, Service};
-use testbed::{Stream, Streamed, tcp_transfer};
+use testbed::{FrameSocket, Stream, Streamed, tcp_transfer};
 
 /// Frames a second of a restart, and of a SIGKILL.
 const RESTART_RATE: u32 = 100_000;
@@ -29,6 +29,9 @@ pub(crate) struct RestartLoss {
     /// Restarts in a row after which nothing may be left over
     #[arg(long, default_value_t = 100)]
     restarts: u32,
+    /// Stations that the switch knows beside the two
+    #[arg(long, default_value_t = 0)]
+    entries: u32,
     /// The switchd to measure [default: a release build of this workspace]
     #[arg(long)]
     switchd: Option<std::path::PathBuf>,
@@ -51,11 +54,14 @@ pub(crate) fn run(options: &RestartLoss) -> Result<()> {
             testbed::target::target_directory().join("release/switchd")
         }
     };
-    let service = Service::start("loss", &switchd, CONFIG)?;
+    let room = format!("{CONFIG}[bridge]\nfdb_max = {}\n", options.entries.max(65_536) + 1_000);
+    let service = Service::start("loss", &switchd, &room)?;
+    fill(&service, options.entries)?;
     println!("{:<34} {:>9} {:>6} {:>12}", "", "frames/s", "lost", "longest gap");
     let mut worst = 0;
     for (name, rate, change) in [
-        ("systemctl restart", RESTART_RATE, restart as fn(&Service) -> Result<()>),
+        ("nothing", RESTART_RATE, look_on as fn(&Service) -> Result<()>),
+        ("systemctl restart", RESTART_RATE, restart),
         ("takeover", RESTART_RATE, Service::take_over),
         ("SIGKILL", KILL_RATE, kill),
     ] {
@@ -81,6 +87,37 @@ pub(crate) fn run(options: &RestartLoss) -> Result<()> {
 
 fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
+}
+
+/// Lets so many stations behind the raw port speak.
+fn fill(service: &Service, entries: u32) -> Result<()> {
+    let mut socket = FrameSocket::open(&service.host2, "eth0")?;
+    let speak = |socket: &mut FrameSocket, from: u32| -> Result<()> {
+        for number in from..entries {
+            let [a, b, c, d] = number.to_be_bytes();
+            socket.send(&[&[2, 0, 0, 0, 0, 1, 2, 9, a, b, c, d, 0x88, 0xb5][..], &[0; 46]].concat())?;
+            if number % 1024 == 0 {
+                std::thread::sleep(Duration::from_millis(3));
+            }
+        }
+        Ok(())
+    };
+    // What was lost on the way is said again.
+    for _ in 0..10 {
+        if service.macs() > entries {
+            break;
+        }
+        speak(&mut socket, 0)?;
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    ensure!(service.macs() > entries, "only {} of {entries} stations were learned", service.macs());
+    Ok(())
+}
+
+/// Long enough for what is done now and then.
+fn look_on(_: &Service) -> Result<()> {
+    std::thread::sleep(Duration::from_secs(2));
+    Ok(())
 }
 
 fn restart(service: &Service) -> Result<()> {

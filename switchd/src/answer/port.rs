@@ -114,7 +114,8 @@ pub(crate) fn settings_with(
     }
 }
 
-fn core_state(state: types::PortState) -> bridge::PortState {
+/// The same state in the core's words.
+pub(crate) fn core_state(state: types::PortState) -> bridge::PortState {
     match state {
         types::PortState::Disabled => bridge::PortState::Disabled,
         types::PortState::Blocking => bridge::PortState::Blocking,

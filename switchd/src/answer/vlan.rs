@@ -2,12 +2,13 @@
 
 use bridge::{Membership, PortId, VlanRefused};
 use control::CallError;
-use control::types::{NewVlans, Vlan, VlanCounters};
+use control::types::{NewVlans, Vlan};
 use frame::Vid;
 use tracing::info;
 
-use crate::answer::{no_answer, shown_state};
+use crate::answer::no_answer;
 use crate::control::Control;
+use crate::vlans;
 
 /// The number of a VLAN that is named, if one is.
 pub(super) fn vid(number: u16) -> Result<Vid, CallError> {
@@ -33,20 +34,8 @@ impl Control {
             let of = |id| bridge.vlans(id).map(move |entry| (id, entry, bridge.vlan_counters(id, entry.vid)));
             ports.flat_map(of).collect::<Vec<_>>()
         });
-        let shown = asked.map_err(no_answer)?.into_iter().map(|(id, entry, counters)| Vlan {
-            port: self.name(id).to_owned(),
-            vid: entry.vid.get(),
-            pvid: entry.membership.pvid,
-            untagged: entry.membership.untagged,
-            state: shown_state(entry.state),
-            counters: counters.map(|counted| VlanCounters {
-                rx_frames: counted.rx_frames,
-                rx_bytes: counted.rx_bytes,
-                tx_frames: counted.tx_frames,
-                tx_bytes: counted.tx_bytes,
-            }),
-        });
-        Ok(shown.collect())
+        let asked = asked.map_err(no_answer)?.into_iter();
+        Ok(asked.map(|(id, entry, counters)| vlans::shown(self.name(id), entry, counters)).collect())
     }
 
     pub(super) fn add_vlans(&mut self, vlans: &NewVlans) -> Result<(), CallError> {

@@ -13,10 +13,11 @@ use rustix::fs::{MemfdFlags, memfd_create};
 /// First bytes of a half that was written.
 const MAGIC: [u8; 8] = *b"switchdS";
 /// What is written after this header, and so who can read it.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes of the header: magic, version, checksum, number, length.
 const HEADER: usize = 32;
-/// Where the second half begins, and the longest that one can be. Of the memory only what is written is used.
+/// Where the second half begins, and the longest that one can be. Of the memory only what is written is used. What lies
+/// behind the second half is not looked at here.
 const HALF: u64 = 1 << 30;
 
 /// Why nothing can be read from a region.
@@ -68,6 +69,11 @@ impl Region {
                 })
                 .unwrap_or(Unreadable::Empty)),
         }
+    }
+
+    /// The memory, for what lies behind the halves.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Writes `payload` in place of what was there. What is being replaced stays whole until that is done.
@@ -184,7 +190,7 @@ mod tests {
         let region = Region::new().unwrap();
         region.file.write_all_at(&header(VERSION + 1, 1, b"strange"), HALF).unwrap();
         let why = again(&region).unwrap_err();
-        assert_eq!(why.to_string(), "it is of version 2, and this switchd knows version 1");
+        assert_eq!(why.to_string(), "it is of version 3, and this switchd knows version 2");
     }
 
     proptest! {
