@@ -3,22 +3,41 @@
 use bridge::Moment;
 use rustix::time::{ClockId, clock_gettime};
 
-/// Milliseconds of the kernel's monotonic clock, which all processes since the machine was started share: what
-/// one notes the next one understands.
+/// The kernel's monotonic clock, which all processes since the machine was started share: what one notes the next
+/// one understands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock;
 
+/// What the clock has shown, in nanoseconds: 584 years of them fit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading(u64);
+
 impl Clock {
     /// Never runs backwards.
-    pub(crate) fn now(self) -> Moment {
+    pub(crate) fn read(self) -> Reading {
         let now = clock_gettime(ClockId::Monotonic);
-        // 584 million years of milliseconds fit.
-        Moment(now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000)
+        Reading(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
+    }
+
+    /// The same in milliseconds.
+    pub(crate) fn now(self) -> Moment {
+        self.read().moment()
     }
 
     /// Nanoseconds since 1970, as the machine has it: for people, and for what other programs note.
     pub(crate) fn date(self) -> u64 {
         let now = clock_gettime(ClockId::Realtime);
         now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    }
+}
+
+impl Reading {
+    pub(crate) fn moment(self) -> Moment {
+        Moment(self.0 / 1_000_000)
+    }
+
+    /// Nanoseconds from `earlier` to this one.
+    pub(crate) fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
     }
 }

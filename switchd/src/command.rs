@@ -9,6 +9,7 @@ use frame::MacAddr;
 use ports::{RxQueue, TxQueue};
 
 use crate::captures::Capture;
+use crate::pace::Pace;
 
 /// Something to be done to the bridge, at this time.
 pub(crate) type Work = Box<dyn FnOnce(&mut Bridge, Moment) + Send>;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Report(Sender<Report>),
     /// Say how many frames the packet sockets lost: of one port, or of each.
     SocketLosses(Option<PortId>, Sender<Vec<(PortId, u64)>>),
+    /// Say how the loop keeps up.
+    Pace(Sender<Pace>),
     /// Show the last frames that were dropped.
     DroppedFrames(Sender<Vec<DroppedFrame>>),
     /// Begin a capture, and say so.

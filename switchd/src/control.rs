@@ -22,6 +22,7 @@ use crate::captures::Running;
 use crate::command::{Command, Event};
 use crate::forwarding::Forwarding;
 use crate::handover::{Giving, Recipient};
+use crate::metrics::{Metrics, Reloads};
 use crate::monitor::Monitors;
 use crate::open::Opener;
 use crate::run_dir::RunDir;
@@ -109,6 +110,11 @@ pub(crate) struct Control {
     pub(crate) devices: u32,
     pub(crate) monitors: Monitors,
     pub(crate) captures: Running,
+    /// Makes this thread look for events and requests.
+    pub(crate) wake: Arc<Waker>,
+    /// Whoever serves metrics, if anybody does.
+    pub(crate) metrics: Option<Metrics>,
+    pub(crate) reloads: Reloads,
 }
 
 /// What the service manager was told last: ports whose link is up, and entries in the FDB.
@@ -234,6 +240,7 @@ impl Control {
                 Event::Ended => anyhow::bail!("the forwarding thread has ended"),
             }
         }
+        self.answer_scrape();
         Ok(true)
     }
 
@@ -279,6 +286,9 @@ impl Control {
 
     /// Puts back what was changed on interfaces. The worker has closed its halves by now.
     pub(crate) fn put_back(mut self) {
+        if let Some(metrics) = self.metrics.take() {
+            metrics.close();
+        }
         for attachment in &mut self.attachments {
             if let Some(held) = attachment.held.take() {
                 self.opener.release(&attachment.config, held);

@@ -1,5 +1,7 @@
 //! The order in which the daemon starts and ends.
 
+use std::sync::Arc;
+
 use anyhow::{Context, bail};
 use crossbeam_channel::bounded;
 use tracing::{error, info};
@@ -12,6 +14,7 @@ use crate::configuration;
 use crate::control::{Control, Listener, Shown};
 use crate::forwarding::Forwarding;
 use crate::heirlooms::Heirlooms;
+use crate::metrics::{self, Metrics, Reloads};
 use crate::monitor::Monitors;
 use crate::open::{Opened, Opener};
 use crate::run_dir::RunDir;
@@ -42,6 +45,17 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         Some(lock) => RunDir::adopt(&config.bridge.name, lock),
         None => RunDir::take(&config.bridge.name)?,
     };
+    let scraped = descriptors.metrics();
+    let scrapes = config.metrics.as_ref().map(|address| metrics::listener(address, scraped)).transpose();
+    let scrapes = match scrapes {
+        Ok(listener) => listener,
+        // Guests on ports that are in use are not to suffer by it.
+        Err(error) if resumes => {
+            error!("{error:#}; the ports go on. Correct it and reload");
+            None
+        }
+        Err(error) => return Err(error),
+    };
     let heirlooms = Heirlooms::new(descriptors, before.as_ref(), state.as_ref());
     let mut opener = Opener::new(&run_dir, store, heirlooms);
     let opened = open_all(&mut opener, &mut attachments, resumes)?;
@@ -69,6 +83,9 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         watchdog: Watchdog::from_environment().context("can't reach the watchdog of the service manager")?,
     };
     let (worker, waker) = Worker::new(bridge, attachments.len(), channels).context("can't set up polling")?;
+    let served = config.metrics.as_ref().zip(scrapes);
+    let metrics =
+        served.map(|(address, listener)| Metrics::start(address, listener, Arc::clone(&wake_control)));
     let mut control = Control {
         config: config.clone(),
         listener,
@@ -82,6 +99,9 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         devices: 0,
         monitors: Monitors::default(),
         captures: Running::default(),
+        wake: Arc::clone(&wake_control),
+        metrics: metrics.transpose()?,
+        reloads: Reloads::default(),
         memory,
         saving: false,
         leaves: store.used,

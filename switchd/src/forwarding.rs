@@ -59,8 +59,12 @@ impl Forwarding {
     }
 }
 
-/// The thread that reads what guests send has no use for a capability: what needs one, control has done before.
-fn give_up_rights() -> io::Result<()> {
+/// A thread that reads what guests send, or others, has no use for a capability: what needs one, control has done
+/// before.
+///
+/// # Errors
+/// As `capset(2)`.
+pub(crate) fn give_up_rights() -> io::Result<()> {
     for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
         caps::clear(None, set).map_err(io::Error::other)?;
     }

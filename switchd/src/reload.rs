@@ -32,6 +32,7 @@ impl Control {
             }
             Err(error) => warn!("{error:#}; nothing was changed"),
         }
+        self.reloads.note(done.is_ok());
         systemd::ready();
         done
     }
@@ -46,6 +47,10 @@ impl Control {
         let mut small = new.clone();
         small.bridge.fdb_max = 1;
         assembly::assemble(&small)?;
+        // One that could not be had before may be free by now.
+        if changes.metrics || self.metrics.is_none() {
+            self.listen_for_scrapes(new.metrics.as_ref())?;
+        }
         let gone: Vec<&String> = changes.removed.iter().chain(&changes.replaced).collect();
         for name in gone {
             self.remove_port(name)?;

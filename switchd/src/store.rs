@@ -19,6 +19,8 @@ pub(crate) const EXCLUSIVE: &str = "exclusive";
 /// The memory of [`crate::state`].
 pub(crate) const STATE: &str = "state";
 
+/// Where metrics are served; handed over only, never stored.
+pub(crate) const METRICS: &str = "metrics";
 /// The lock on the run directory; handed over only, never stored.
 pub(crate) const LOCK: &str = "lock";
 
@@ -51,6 +53,10 @@ impl Inherited {
 
     pub(crate) fn lock(&mut self) -> Option<OwnedFd> {
         self.0.remove(LOCK)
+    }
+
+    pub(crate) fn metrics(&mut self) -> Option<OwnedFd> {
+        self.0.remove(METRICS)
     }
 
     pub(crate) fn port(&mut self, name: &str) -> Option<OwnedFd> {

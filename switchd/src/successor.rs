@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use crate::control::Control;
 use crate::handover::Giving;
+use crate::metrics::Metrics;
 use crate::run_dir::RunDir;
 use crate::systemd;
 
@@ -78,6 +79,7 @@ impl Control {
             (crate::store::EXCLUSIVE, self.opener.exclusive()),
             (crate::store::STATE, self.memory.descriptor()),
             (crate::store::LOCK, Some(self.lock.as_fd())),
+            (crate::store::METRICS, self.metrics.as_ref().map(Metrics::descriptor)),
         ];
         ports.chain(rest.into_iter().filter_map(|(name, fd)| Some((name.to_owned(), fd?)))).collect()
     }

@@ -18,6 +18,7 @@ use crate::captures::Captures;
 use crate::clock::Clock;
 use crate::command::{Command, Event, PortReport, Report};
 use crate::news::News;
+use crate::pace::Pace;
 use crate::ready::ReadyList;
 use crate::transmit::{Loss, Transmitter};
 use crate::watchdog::Watchdog;
@@ -85,6 +86,7 @@ pub(crate) struct Worker {
     transmitter: Transmitter,
     channels: Channels,
     news: News,
+    pace: Pace,
     next_tick: Moment,
     /// Frames have come since control was last asked to look.
     changed: bool,
@@ -112,6 +114,7 @@ impl Worker {
             transmitter: Transmitter::new(),
             channels,
             news: News::default(),
+            pace: Pace::default(),
             next_tick: Moment(0),
             changed: false,
             next_look: Moment(0),
@@ -126,15 +129,19 @@ impl Worker {
     /// If polling fails, which leaves nothing to do but end.
     pub(crate) fn run(mut self, clock: Clock) -> io::Result<(Self, Report)> {
         let mut events = Events::with_capacity(256);
-        self.obey(clock.now());
+        let mut ended = clock.read();
+        self.obey(ended.moment());
         while !self.stopped {
-            let woken = self.wait(&mut events, clock.now())?;
-            let now = clock.now();
+            let woken = self.wait(&mut events, ended.moment())?;
+            let began = clock.read();
+            let now = began.moment();
             self.serve_ready(now);
             self.tick(now);
             if woken {
                 self.obey(now);
             }
+            ended = clock.read();
+            self.pace.turn(ended.since(began));
         }
         // It may be that it goes on.
         self.stopped = false;
@@ -197,7 +204,11 @@ impl Worker {
     }
 
     fn forward(&mut self, ingress: PortId, now: Moment) {
-        self.changed |= !self.batch.is_empty();
+        if self.batch.is_empty() {
+            return;
+        }
+        self.changed = true;
+        self.pace.batch(self.batch.len());
         self.bridge.look_ahead(ingress, (0..self.batch.len()).map(|index| self.batch.frame(index)));
         for index in 0..self.batch.len() {
             let frame = self.batch.frame(index);
@@ -324,6 +335,7 @@ impl Worker {
                 // Nobody waits for an answer any more if control has gone.
                 Command::Report(reply) => drop(reply.send(self.report())),
                 Command::SocketLosses(of, reply) => drop(reply.send(self.socket_losses(of))),
+                Command::Pace(reply) => drop(reply.send(self.pace.clone())),
                 Command::DroppedFrames(reply) => drop(reply.send(self.samples.iter().copied().collect())),
                 Command::Capture(capture, begun) => {
                     self.captures.add(*capture);

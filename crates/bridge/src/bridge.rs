@@ -332,6 +332,12 @@ impl Bridge {
         self.fdb.dynamic_len()
     }
 
+    /// Number of dynamic entries on one port.
+    #[must_use]
+    pub fn stations(&self, port: PortId) -> usize {
+        self.fdb.stations(port)
+    }
+
     /// How many entries were learned, moved, aged out and evicted.
     #[must_use]
     pub fn fdb_counters(&self) -> FdbCounters {

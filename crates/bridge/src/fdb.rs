@@ -543,6 +543,11 @@ impl Fdb {
         self.lru.len()
     }
 
+    /// Number of dynamic entries on one port.
+    pub(crate) fn stations(&self, port: PortId) -> usize {
+        self.lru.len_of(port)
+    }
+
     pub(crate) fn counters(&self) -> FdbCounters {
         self.counters
     }

@@ -69,7 +69,7 @@ pub(crate) fn read(name: Option<&str>, taps: &[String], raws: &[String]) -> Resu
     }
     findings.into_problems(Place::Arguments)?;
     let ports = read.into_iter().filter_map(PlacedPort::into_config).collect();
-    Ok(Config { bridge, ports, fdb: Vec::new() })
+    Ok(Config { bridge, ports, fdb: Vec::new(), metrics: None })
 }
 
 /// What is wrong with a device as the next port, and what would be right.

@@ -20,6 +20,8 @@ pub struct Changes {
     pub entries_removed: Vec<StaticEntry>,
     /// Entries that are new, or other ones now.
     pub entries_added: Vec<StaticEntry>,
+    /// The metrics are to be read elsewhere, or from now on, or no more.
+    pub metrics: bool,
     /// Each change in words.
     pub words: Vec<String>,
     /// What only a restart changes, in words.
@@ -62,6 +64,11 @@ pub(crate) fn between(old: &Config, new: &Config) -> Changes {
         }
     }
     of_entries(old, new, &mut changes);
+    let lines = (render::metrics(old.metrics.as_ref()), render::metrics(new.metrics.as_ref()));
+    for (_, words) in differences(&lines.0, &lines.1) {
+        changes.metrics = true;
+        changes.words.push(format!("metrics: {words}"));
+    }
     changes
 }
 
@@ -149,9 +156,10 @@ mod tests {
         let after = "[bridge]\nfdb_max = 9\ngroup_fwd_mask = 0x4000\n\
             [ports.b]\ntype = \"raw\"\nisolated = true\n[ports.c]\ntype = \"raw\"\ndevice = \"eth9\"\n\
             [ports.d]\ntype = \"tap\"\nmtu = 9000\n[ports.e]\ntype = \"raw\"\n\
-            [[fdb]]\nmac = \"02:00:00:00:00:02\"\nport = \"c\"\n[[fdb]]\nmac = \"02:00:00:00:00:03\"\ntype = \"blackhole\"\n";
+            [[fdb]]\nmac = \"02:00:00:00:00:02\"\nport = \"c\"\n[[fdb]]\nmac = \"02:00:00:00:00:03\"\ntype = \"blackhole\"\n\
+            [metrics]\nlisten = \"127.0.0.1:9817\"\n";
         let changes = changes(after);
-        assert!(changes.bridge);
+        assert!(changes.bridge && changes.metrics);
         let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!((&changes.removed, &changes.added), (&of(&["a"]), &of(&["e"])));
         assert_eq!((&changes.replaced, &changes.changed), (&of(&["c", "d"]), &of(&["b"])));
@@ -170,6 +178,7 @@ mod tests {
                 "fdb entry 02:00:00:00:00:01 removed",
                 "fdb entry 02:00:00:00:00:02: port \"b\" -> \"c\"",
                 "fdb entry 02:00:00:00:00:03 added",
+                "metrics: listen default -> \"127.0.0.1:9817\"",
             ]
         );
         assert_eq!(changes.restart, ["bridge: fdb_max default -> 9"]);

@@ -6,8 +6,9 @@ use std::time::Duration;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::check::{self, PlacedEntry, PlacedPort};
-use crate::keys::{BRIDGE, FDB, KINDS, PORT, TABLES, nearest};
-use crate::model::{BridgeConfig, Config, EntryType, PortRules};
+use crate::keys::{BRIDGE, FDB, KINDS, METRICS, PORT, TABLES, nearest};
+use crate::metrics;
+use crate::model::{BridgeConfig, Config, EntryType, Listen, PortRules};
 use crate::names::{LONGEST_TIME, NotATime, check_name, duration};
 use crate::port;
 use crate::problem::{Findings, Place, Problems, quoted};
@@ -44,7 +45,7 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
         let of_whole = if whole.is_some() { &rest } else { &errors };
         syntax::tell(text, &errors, of_whole, &mut findings);
     }
-    let (mut bridge, ports, fdb) = read(document.get_ref(), &mut findings);
+    let Tables { mut bridge, ports, fdb, metrics } = read(document.get_ref(), &mut findings);
     check::devices(&ports, &mut findings);
     check::host_ports(&ports, &mut findings);
     check::backups(&ports, &mut findings);
@@ -58,22 +59,33 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
         bridge,
         ports: ports.into_iter().filter_map(PlacedPort::into_config).collect(),
         fdb: fdb.into_iter().filter_map(PlacedEntry::into_config).collect(),
+        metrics,
     })
 }
 
-fn read(
-    document: &DeTable<'_>,
-    findings: &mut Findings<'_>,
-) -> (BridgeConfig, Vec<PlacedPort>, Vec<PlacedEntry>) {
-    let (mut bridge, mut ports, mut fdb) = (BridgeConfig::default(), Vec::new(), Vec::new());
+/// What the tables of a file say, each by itself.
+#[derive(Default)]
+struct Tables {
+    bridge: BridgeConfig,
+    ports: Vec<PlacedPort>,
+    fdb: Vec<PlacedEntry>,
+    metrics: Option<Listen>,
+}
+
+fn read(document: &DeTable<'_>, findings: &mut Findings<'_>) -> Tables {
+    let mut tables = Tables::default();
     let mut said = false;
     for (key, value) in in_order(document) {
         match (key.value, value.get_ref()) {
             ("bridge", DeValue::Table(table)) => {
-                bridge = read_bridge(&Section::new("[bridge]", key.span, BRIDGE, table), findings);
+                tables.bridge = read_bridge(&Section::new("[bridge]", key.span, BRIDGE, table), findings);
             }
-            ("ports", DeValue::Table(table)) => ports = read_ports(table, findings),
-            ("fdb", DeValue::Array(array)) => fdb = read_fdb(&key, array, findings),
+            ("ports", DeValue::Table(table)) => tables.ports = read_ports(table, findings),
+            ("fdb", DeValue::Array(array)) => tables.fdb = read_fdb(&key, array, findings),
+            ("metrics", DeValue::Table(table)) => {
+                let section = Section::new("[metrics]", key.span, METRICS, table);
+                tables.metrics = metrics::read(&section, findings);
+            }
             (name, value) => {
                 said |= name == "ports" || nearest(name, ["ports"]).is_some();
                 let (message, help) = wrong_at_top(name, value);
@@ -81,10 +93,10 @@ fn read(
             }
         }
     }
-    if ports.is_empty() && !said && !findings.broken_tables() {
+    if tables.ports.is_empty() && !said && !findings.broken_tables() {
         findings.add_whole("there are no ports: nothing to switch", SMALLEST);
     }
-    (bridge, ports, fdb)
+    tables
 }
 
 /// Whether the file itself says what is learned from frames to reserved addresses.
@@ -108,7 +120,10 @@ fn wrong_at_top(name: &str, value: &DeValue<'_>) -> (String, String) {
             |meant: &str| TABLES.iter().find(|(table, _)| *table == meant).map(|(_, header)| *header);
         let help = match nearest(name, TABLES.iter().map(|(table, _)| *table)).and_then(header) {
             Some(meant) => format!("did you mean {meant}?"),
-            None => "the tables of this file are [bridge], [ports.NAME] and [[fdb]]".to_owned(),
+            None => {
+                let headers: Vec<_> = TABLES.iter().map(|(_, header)| *header).collect();
+                format!("the tables of this file are {}", headers.join(", "))
+            }
         };
         return (format!("unknown table {}", quoted(name)), help);
     }

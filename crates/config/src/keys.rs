@@ -17,7 +17,7 @@ pub(crate) struct Kind {
 
 /// The tables at the top of the file, as their headers are written.
 pub(crate) const TABLES: &[(&str, &str)] =
-    &[("bridge", "[bridge]"), ("ports", "[ports.NAME]"), ("fdb", "[[fdb]]")];
+    &[("bridge", "[bridge]"), ("ports", "[ports.NAME]"), ("fdb", "[[fdb]]"), ("metrics", "[metrics]")];
 
 /// `[bridge]`.
 pub(crate) const BRIDGE: &[Key] = &[
@@ -83,6 +83,9 @@ pub(crate) const FDB: &[Key] = &[
     Key { name: "vlan", example: "10" },
 ];
 
+/// `[metrics]`.
+pub(crate) const METRICS: &[Key] = &[Key { name: "listen", example: "\"127.0.0.1:9817\"" }];
+
 /// The kinds of port that have the key.
 pub(crate) fn kinds_with(key: &str) -> impl Iterator<Item = &'static Kind> {
     KINDS.iter().filter(move |kind| kind.keys.iter().any(|known| known.name == key))
@@ -90,9 +93,9 @@ pub(crate) fn kinds_with(key: &str) -> impl Iterator<Item = &'static Kind> {
 
 /// Every key of every table.
 #[cfg(test)]
-pub(crate) fn all_keys() -> impl Iterator<Item = &'static str> {
+pub(crate) fn all_keys() -> impl Iterator<Item = &'static Key> {
     let of_kinds = KINDS.iter().flat_map(|kind| kind.keys);
-    BRIDGE.iter().chain(PORT).chain(of_kinds).chain(FDB).map(|key| key.name)
+    BRIDGE.iter().chain(PORT).chain(of_kinds).chain(FDB).chain(METRICS)
 }
 
 /// The known kinds as a message lists them.
@@ -135,8 +138,7 @@ mod tests {
     fn every_key_is_documented_and_stands_in_the_example() {
         let reference = include_str!("../../../docs/configuration.md");
         let example = include_str!("../../../config/switchd.toml");
-        let of_kinds = KINDS.iter().flat_map(|kind| kind.keys);
-        for key in BRIDGE.iter().chain(PORT).chain(of_kinds).chain(FDB) {
+        for key in all_keys() {
             let row = format!("| `{}` |", key.name);
             assert!(reference.contains(&row), "docs/configuration.md has no row {row}");
             let shown = |line: &str| {
@@ -157,9 +159,7 @@ mod tests {
     /// Every row of the reference is about a key that exists.
     #[test]
     fn the_reference_tells_of_no_key_that_does_not_exist() {
-        let of_kinds = KINDS.iter().flat_map(|kind| kind.keys);
-        let known: Vec<&str> =
-            BRIDGE.iter().chain(PORT).chain(of_kinds).chain(FDB).map(|key| key.name).collect();
+        let known: Vec<&str> = all_keys().map(|key| key.name).collect();
         for line in include_str!("../../../docs/configuration.md").lines() {
             let row = line.strip_prefix("| `").and_then(|rest| rest.split_once('`'));
             if let Some((key, _)) = row {

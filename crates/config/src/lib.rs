@@ -15,6 +15,7 @@ mod check;
 mod definitions;
 mod file;
 mod keys;
+mod metrics;
 mod model;
 mod names;
 mod port;
@@ -27,8 +28,8 @@ mod vlans;
 
 pub use change::Changes;
 pub use model::{
-    BridgeConfig, Config, EntryType, Owner, PortConfig, PortKind, PortRules, PortState, PortVlans, RawConfig,
-    StaticEntry, TapConfig, VlanConfig, VlanProtocol,
+    BridgeConfig, Config, EntryType, Listen, Owner, PortConfig, PortKind, PortRules, PortState, PortVlans,
+    RawConfig, StaticEntry, TapConfig, VlanConfig, VlanProtocol,
 };
 pub use names::LONGEST_TIME;
 pub use problem::{Problem, Problems};

@@ -54,7 +54,9 @@ mod tests {
             assert_eq!(parse(text).unwrap().to_string(), text);
         }
         let long = format!("unix:/{}", "x".repeat(107));
-        for text in ["", "9817", ":9817", "localhost:9817", "127.0.0.1", "127.0.0.1:0", "unix:x", "unix:", &long] {
+        for text in
+            ["", "9817", ":9817", "localhost:9817", "127.0.0.1", "127.0.0.1:0", "unix:x", "unix:", &long]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
     }

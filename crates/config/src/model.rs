@@ -1,6 +1,9 @@
 //! The checked configuration: plain data, which the daemon turns into a bridge and its ports.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use frame::{MacAddr, Vid};
@@ -14,6 +17,27 @@ pub struct Config {
     pub ports: Vec<PortConfig>,
     /// Static FDB entries, in the order of the file.
     pub fdb: Vec<StaticEntry>,
+    /// Where the metrics can be read, if they can.
+    pub metrics: Option<Listen>,
+}
+
+/// Where somebody listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// On an address of this host, at a TCP port.
+    Tcp(SocketAddr),
+    /// On a Unix socket of that path.
+    Unix(PathBuf),
+}
+
+/// As in the file.
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// `[bridge]`: what belongs to the switch as a whole.

@@ -8,8 +8,8 @@ use frame::Vid;
 use toml::Value;
 
 use crate::model::{
-    BridgeConfig, Config, EntryType, Owner, PortConfig, PortKind, PortRules, PortState, PortVlans, RawConfig,
-    StaticEntry, TapConfig, VlanConfig, VlanProtocol,
+    BridgeConfig, Config, EntryType, Listen, Owner, PortConfig, PortKind, PortRules, PortState, PortVlans,
+    RawConfig, StaticEntry, TapConfig, VlanConfig, VlanProtocol,
 };
 use crate::vlans;
 
@@ -25,6 +25,10 @@ pub(crate) fn to_toml(config: &Config) -> String {
     }
     for config in &config.fdb {
         table(&mut text, "[[fdb]]", &entry(config));
+    }
+    let metrics = metrics(config.metrics.as_ref());
+    if !metrics.is_empty() {
+        table(&mut text, "[metrics]", &metrics);
     }
     text
 }
@@ -176,6 +180,11 @@ pub(crate) fn entry(config: &StaticEntry) -> Lines {
     lines
 }
 
+/// Nothing where there are none.
+pub(crate) fn metrics(listen: Option<&Listen>) -> Lines {
+    listen.map(|listen| ("listen", text(&listen.to_string()))).into_iter().collect()
+}
+
 /// A line for a value that is not the default.
 fn put<T: PartialEq>(
     lines: &mut Lines,
@@ -238,7 +247,8 @@ mod tests {
          [[fdb]]\nmac = \"02:00:00:00:00:02\"\nport = \"b.c\"\ntype = \"sticky\"\n\
          [[fdb]]\nmac = \"02:00:00:00:00:03\"\nport = \"h\"\ntype = \"local\"\n\
          [[fdb]]\nmac = \"02:00:00:00:00:04\"\nport = \"a\"\ntype = \"extern_learn\"\n\
-         [[fdb]]\nmac = \"02:00:00:00:00:05\"\ntype = \"blackhole\"\n"
+         [[fdb]]\nmac = \"02:00:00:00:00:05\"\ntype = \"blackhole\"\n\
+         [metrics]\nlisten = \"[::1]:9817\"\n"
             .to_owned()
     }
 
@@ -256,7 +266,7 @@ mod tests {
     fn no_key_is_forgotten() {
         let source = every_key();
         let written = to_toml(&crate::parse("a.toml", &source).unwrap());
-        let known = crate::keys::all_keys();
+        let known = crate::keys::all_keys().map(|key| key.name);
         // Shorthands are written at length.
         for key in known.filter(|key| !["access", "trunk", "native"].contains(key)) {
             assert!(written.contains(&format!("\n{key} = ")), "{key} is not written:\n{written}");

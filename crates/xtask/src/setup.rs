@@ -18,7 +18,7 @@ pub(crate) enum Use {
 }
 
 /// Debian packages: name, who needs it, what for.
-const PACKAGES: [(&str, Use, &str); 12] = [
+const PACKAGES: [(&str, Use, &str); 14] = [
     ("iproute2", Use::Demo, "makes namespaces and wires"),
     ("iputils-ping", Use::Demo, "measures round-trip times"),
     ("qemu-system-x86", Use::Demo, "runs the virtual machines"),
@@ -31,10 +31,15 @@ const PACKAGES: [(&str, Use, &str); 12] = [
     ("iperf3", Use::Everything, "measures throughput"),
     ("systemd-container", Use::Everything, "boots a systemd for the tests of the service"),
     ("mmdebstrap", Use::Everything, "makes the small Debian in which that runs"),
+    ("prometheus", Use::Everything, "reads the metrics in tests, and checks their form (promtool)"),
+    ("curl", Use::Everything, "asks it what it has read"),
 ];
 
 /// What the Debian of the tests holds beside the minimum.
 const MACHINE_PACKAGES: &str = "--include=systemd,systemd-sysv,dbus,iproute2,procps,iputils-ping";
+
+/// What Grafana says that a dashboard is, and the compiler that checks it.
+const NPM_PACKAGES: [&str; 2] = ["@grafana/schema@11.6.16", "typescript@5"];
 
 /// What makes the Debian package.
 const DEB_TOOL: (&str, &str, &str) = ("deb", "cargo-deb", "makes the Debian package");
@@ -68,6 +73,7 @@ pub(crate) fn run(purpose: Use) -> Result<()> {
     if purpose == Use::Everything {
         tools()?;
         machine_root()?;
+        grafana_types()?;
     }
     Ok(())
 }
@@ -90,6 +96,24 @@ fn machine_root() -> Result<()> {
     let _ = fs::remove_file(new.join("etc/hostname"));
     fs::rename(&new, &root)?;
     Ok(())
+}
+
+/// The types that Grafana gives its dashboards, and what checks against them: 25 MB.
+fn grafana_types() -> Result<()> {
+    let home = testbed::target::target_directory().join("grafana");
+    if home.join("node_modules").exists() {
+        return Ok(());
+    }
+    if !works(Command::new("npm").arg("--version")) {
+        println!("  npm is missing: it fetches what the dashboard is checked with");
+        install(&["npm"])?;
+    }
+    println!("  {} is missing: it is what the dashboard is checked with", home.display());
+    fs::create_dir_all(&home)?;
+    fs::write(home.join("package.json"), "{\"private\": true}\n")?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-audit", "--no-fund", "--silent"]).args(NPM_PACKAGES).current_dir(&home);
+    run_quietly(&mut npm).context("npm install")
 }
 
 fn is_installed(package: &str) -> bool {

@@ -24,6 +24,8 @@ pub(super) struct Head {
     /// What was set at run time.
     pub(super) settings: BridgeChange,
     pub(super) ports: Vec<PortHead>,
+    /// Processes that took up where another had ended.
+    pub(super) restarts: u64,
     pub(super) fdb: BTreeMap<String, u64>,
     /// What each VLAN has seen, where that is counted of the bridge as a whole.
     pub(super) vlans: BTreeMap<u16, VlanCounters>,
@@ -83,6 +85,7 @@ impl Head {
             configuration: configuration.to_owned(),
             settings: steered::of_bridge(&file, &report.settings),
             ports: ports.collect(),
+            restarts: 0,
             fdb: named(report.fdb_counters.clone().fields().into_iter()),
             vlans: vlans.bridge.clone(),
             area,

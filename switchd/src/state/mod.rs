@@ -193,6 +193,7 @@ pub(crate) struct Memory {
     region: Option<Region>,
     places: Places,
     configuration: String,
+    restarts: u64,
 }
 
 impl Memory {
@@ -202,7 +203,8 @@ impl Memory {
     /// # Errors
     /// There is no memory to be had.
     pub(crate) fn open(inherited: &mut Inherited, store: Store) -> anyhow::Result<(Self, Option<State>)> {
-        let mut memory = Self { region: None, places: Places::beside(1), configuration: String::new() };
+        let mut memory =
+            Self { region: None, places: Places::beside(1), configuration: String::new(), restarts: 0 };
         if !store.used {
             return Ok((memory, None));
         }
@@ -234,6 +236,7 @@ impl Memory {
             );
         }
         self.places = Places::beside(head.area);
+        self.restarts = head.restarts + 1;
         Some(State { head, entries })
     }
 
@@ -249,6 +252,11 @@ impl Memory {
     /// Where it is written.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.region.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Processes that took up where another had ended, this one included.
+    pub(crate) fn restarts(&self) -> u64 {
+        self.restarts
     }
 
     /// From now on this is the configuration that is run on.
@@ -267,7 +275,8 @@ impl Memory {
     /// Writes what else is to be known, in place of what was written before.
     pub(crate) fn save(&mut self, known: &Known<'_>) {
         let Some(region) = &mut self.region else { return };
-        let head = Head::new(known, &self.configuration, self.places.extent());
+        let mut head = Head::new(known, &self.configuration, self.places.extent());
+        head.restarts = self.restarts;
         if let Err(error) = region.write(&head.encode()) {
             info!("what is known can't be noted for the next run: {error}");
         }

@@ -102,7 +102,7 @@ fn what_was_saved_is_handed_over() {
 }
 
 fn memory(region: Region) -> Memory {
-    Memory { region: Some(region), places: Places::beside(0), configuration: String::new() }
+    Memory { region: Some(region), places: Places::beside(0), configuration: String::new(), restarts: 0 }
 }
 
 #[test]
