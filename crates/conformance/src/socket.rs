@@ -2,12 +2,13 @@
 //! what it sends is on the wire when the call returns. Unlike a `raw` port's it is not promiscuous, for on
 //! br0 that would be a setting of the bridge.
 
+use std::iter;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use frame::{Frame, Offload};
 use pnet::datalink::{self, Config};
-use ports::sys::packet;
+use ports::sys::packet::{self, Receiver};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use testbed::Namespace;
 
@@ -57,9 +58,10 @@ impl EndSocket {
     pub(crate) fn receive(&self) -> Result<Vec<Vec<u8>>> {
         let mut frames = Vec::new();
         let mut buffer = [0; LONGEST];
+        let mut receiver = Receiver::new(1);
         loop {
-            let received = match packet::receive(self.fd.as_fd(), &mut buffer) {
-                Ok(received) => received,
+            let received = match receiver.receive(self.fd.as_fd(), iter::once(&mut buffer[..])) {
+                Ok(_) => receiver.received(0),
                 // Said once after the device was down.
                 Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => continue,
                 Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return Ok(frames),

@@ -2,7 +2,8 @@
 //!
 //! Frames lie one behind the other, each cache-line aligned, so 64 small frames touch 8 KiB and a turn
 //! of 64 KiB segments ends after two. (A 1514-byte copy from a pool larger than the cache costs 15
-//! times more.) Nothing is allocated after [`Batch::new`].
+//! times more.) Where many are received at once, before their lengths are known, each has a room for the longest.
+//! Nothing is allocated after [`Batch::new`].
 
 use frame::offload::{SHORT_HEADER, TUNNEL_HEADER};
 use frame::{Frame, FrameFault, MAX_FRAME, Offload, Tag};
@@ -13,10 +14,14 @@ pub const MAX_BATCH: usize = 64;
 /// Room that a receive call must find, behind the offload header: the longest frame.
 pub const ROOM: usize = MAX_FRAME;
 
-/// Bytes of the arena for frames: a turn ends when less than [`ROOM`] is left.
-const ARENA: usize = 3 * 65_536;
+/// Bytes of a turn of long frames: it ends when less than [`ROOM`] is left of them.
+pub(crate) const LONG_TURN: usize = 3 * 65_536;
 
 const CACHE_LINE: usize = 64;
+
+/// From one of [`Batch::rooms`] to the next. Three cache lines more than a multiple of a page, so that the
+/// beginnings of frames do not push each other out of the cache. Only memory that frames fill is ever touched.
+const STRIDE: usize = (HEADROOM + ROOM).next_multiple_of(4096) + 3 * CACHE_LINE;
 
 /// Bytes before each frame that belong to it: the longest offload header.
 const HEADROOM: usize = TUNNEL_HEADER;
@@ -52,6 +57,8 @@ pub struct Batch {
     origin: usize,
     /// Where the next one goes.
     next: usize,
+    /// Bytes that the frames take.
+    filled: usize,
     slots: Vec<Slot>,
     truncated: u64,
 }
@@ -66,16 +73,16 @@ impl Batch {
     /// An empty batch with all the memory that it will ever use.
     #[must_use]
     pub fn new() -> Self {
-        let arena = vec![0_u8; ARENA + 2 * CACHE_LINE].into_boxed_slice();
+        let arena = vec![0_u8; MAX_BATCH * STRIDE + 2 * CACHE_LINE].into_boxed_slice();
         let origin = arena.as_ptr().align_offset(CACHE_LINE).min(CACHE_LINE) + CACHE_LINE;
-        Self { arena, origin, next: origin, slots: Vec::with_capacity(MAX_BATCH), truncated: 0 }
+        Self { arena, origin, next: origin, filled: 0, slots: Vec::with_capacity(MAX_BATCH), truncated: 0 }
     }
 
     /// Forgets all frames.
     #[inline]
     pub fn clear(&mut self) {
         self.slots.clear();
-        self.next = self.origin;
+        (self.next, self.filled) = (self.origin, 0);
     }
 
     /// Number of frames.
@@ -95,10 +102,40 @@ impl Batch {
     /// [`TUNNEL_HEADER`]): room for that and [`ROOM`] bytes more. `None` when the batch is full.
     #[inline]
     pub fn room(&mut self, header: usize) -> Option<&mut [u8]> {
-        if self.slots.len() == MAX_BATCH {
+        if self.left() == 0 {
             return None;
         }
         self.arena.get_mut(self.next - header.min(HEADROOM)..self.next + ROOM)
+    }
+
+    /// How many frames more it takes.
+    fn left(&self) -> usize {
+        if self.filled + ROOM > LONG_TURN { 0 } else { MAX_BATCH - self.slots.len() }
+    }
+
+    /// As many such rooms, at most `count` and what the batch has left. The first `n` of them are used up by
+    /// as many calls of [`Batch::push_room`] and [`Batch::skip_room`], in order.
+    #[inline]
+    pub fn rooms(&mut self, header: usize, count: usize) -> impl Iterator<Item = &mut [u8]> {
+        let left = self.left();
+        let header = header.min(HEADROOM);
+        let rest = self.arena.get_mut(self.next - header..).unwrap_or_default();
+        rest.chunks_mut(STRIDE).filter_map(move |chunk| chunk.get_mut(..header + ROOM)).take(left.min(count))
+    }
+
+    /// [`Batch::push`] for the first of [`Batch::rooms`].
+    #[inline]
+    pub fn push_room(&mut self, len: usize, header: usize, tag: Option<Tag>) {
+        let room = self.next;
+        self.push(len, header, tag);
+        self.next = room + STRIDE;
+    }
+
+    /// Counts the frame in the first of [`Batch::rooms`], which was longer and is lost.
+    #[cold]
+    pub fn skip_room(&mut self) {
+        self.count_truncated();
+        self.next += STRIDE;
     }
 
     /// Keeps what was received into [`Batch::room`] for the same `header`: `len` bytes with the offload header
@@ -114,7 +151,9 @@ impl Batch {
             self.arena[frame - HEADROOM..frame].fill(0);
         }
         self.slots.push(Slot { start: start as u32, end: end as u32, header: header as u8, blank, tag });
-        self.next += (len - len.min(header) + HEADROOM).next_multiple_of(CACHE_LINE);
+        let room = (len - len.min(header) + HEADROOM).next_multiple_of(CACHE_LINE);
+        self.next += room;
+        self.filled += room;
     }
 
     /// Appends a frame of which nothing is to be finished, its tag in line. False if something is to be

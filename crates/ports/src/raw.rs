@@ -18,9 +18,10 @@ use pnet::datalink::{self, NetworkInterface};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType};
 
+use crate::batch::{LONG_TURN, MAX_BATCH, ROOM};
 use crate::device::{self, Device, DeviceError};
 use crate::queue::run;
-use crate::sys::packet;
+use crate::sys::packet::{self, Receiver};
 use crate::{Batch, Drained, Run, RxQueue, SendError, TxQueue};
 
 /// Receive buffer in bytes; the kernel doubles it for its own bookkeeping. Holds 5 ms at 10 Gb/s.
@@ -142,7 +143,14 @@ fn failed(options: &RawOptions, what: &'static str, source: io::Error) -> OpenEr
 fn assemble(fd: OwnedFd, header: usize, drops: u64, options: &RawOptions, device: &Device) -> RawPort {
     let fd = Arc::new(fd);
     RawPort {
-        rx: RawRx { fd: Arc::clone(&fd), header, down: false, drops },
+        rx: RawRx {
+            fd: Arc::clone(&fd),
+            header,
+            receiver: Receiver::new(MAX_BATCH),
+            ahead: MAX_BATCH,
+            down: false,
+            drops,
+        },
         tx: RawTx { fd, header, capabilities: capabilities(options.offload) },
         ifindex: device.ifindex,
         mac: device.mac,
@@ -219,13 +227,33 @@ fn kernel_has_udp_segmentation() -> bool {
 pub struct RawRx {
     fd: Arc<OwnedFd>,
     header: usize,
+    receiver: Receiver,
+    /// Frames to ask for with the next call.
+    ahead: usize,
     /// Whether the last that we heard is that the interface is down.
     down: bool,
     drops: u64,
 }
 
 impl RawRx {
-    /// What an errno of `recvmsg` means; `None` where it cost one frame and nothing else.
+    /// Keeps the `count` frames that were received, and decides for how many the next call asks: more than
+    /// came this time, but not for many more, as each costs a little, and of long ones for a turn at most.
+    #[inline]
+    fn take(&mut self, batch: &mut Batch, count: usize) {
+        let mut bytes = 1;
+        for index in 0..count {
+            let received = self.receiver.received(index);
+            if received.len <= self.header + ROOM {
+                batch.push_room(received.len, self.header, received.tag);
+            } else {
+                batch.skip_room();
+            }
+            bytes += received.len;
+        }
+        self.ahead = (2 * count).clamp(4, MAX_BATCH).min(LONG_TURN * count / bytes).max(1);
+    }
+
+    /// What an errno of `recvmmsg` means; `None` where it cost one frame and nothing else.
     #[cold]
     fn ended(&mut self, error: &io::Error) -> Option<Drained> {
         match error.raw_os_error() {
@@ -266,19 +294,24 @@ impl RxQueue for RawRx {
     }
 
     fn receive(&mut self, batch: &mut Batch, budget: usize) -> Drained {
-        for _ in 0..budget {
-            let Some(room) = batch.room(self.header) else { return Drained::More };
-            let space = room.len();
-            match packet::receive(self.fd.as_fd(), room) {
-                Ok(received) if received.len <= space => {
-                    batch.push(received.len, self.header, received.tag);
+        let mut left = budget;
+        while left > 0 {
+            let rooms = batch.rooms(self.header, self.ahead.min(left));
+            match self.receiver.receive(self.fd.as_fd(), rooms) {
+                // The batch is full.
+                Ok(0) => break,
+                Ok(count) => {
+                    self.take(batch, count);
+                    left -= count;
                     self.down = false;
                 }
-                Ok(_) => batch.count_truncated(),
                 Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return self.emptied(),
                 Err(error) => match self.ended(&error) {
                     Some(drained) => return drained,
-                    None => batch.count_truncated(),
+                    None => {
+                        batch.count_truncated();
+                        left -= 1;
+                    }
                 },
             }
         }

@@ -1,6 +1,7 @@
 //! Packet sockets (`packet(7)`): their options, a receive call that also tells the tag that the kernel
 //! took out of the frame, the socket's losses, and the interface that it is bound to.
 
+use std::fmt;
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -12,13 +13,95 @@ use libc::{c_int, c_void, socklen_t};
 #[repr(C, align(8))]
 struct Control([MaybeUninit<u8>; 64]);
 
-/// One frame as [`receive`] got it.
+/// One frame as a [`Receiver`] got it.
 #[derive(Clone, Copy, Debug)]
 pub struct Received {
     /// Bytes of offload header and frame; more than the buffer holds if the frame was cut off.
     pub len: usize,
     /// The outer tag, which is no longer in the bytes.
     pub tag: Option<Tag>,
+}
+
+/// Receives many frames with one system call. Its memory is what the kernel is told of each of them.
+pub struct Receiver {
+    messages: Box<[libc::mmsghdr]>,
+    buffers: Box<[libc::iovec]>,
+    controls: Box<[Control]>,
+    /// Frames that the last call received.
+    count: usize,
+}
+
+// SAFETY: the pointers in `messages` and `buffers` are used only in `receive`, which sets those that it lets
+// the kernel use: to the boxes, which belong to this Receiver alone wherever it is, and to its argument.
+unsafe impl Send for Receiver {}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("frames", &self.messages.len()).finish()
+    }
+}
+
+impl Receiver {
+    /// For at most so many `frames` a call.
+    pub fn new(frames: usize) -> Self {
+        // SAFETY: all-zero is a valid mmsghdr and a valid iovec: null pointers and zero lengths.
+        let (message, buffer) = unsafe { (mem::zeroed::<libc::mmsghdr>(), mem::zeroed::<libc::iovec>()) };
+        Self {
+            messages: (0..frames).map(|_| message).collect(),
+            buffers: (0..frames).map(|_| buffer).collect(),
+            controls: (0..frames).map(|_| Control([MaybeUninit::uninit(); 64])).collect(),
+            count: 0,
+        }
+    }
+
+    /// Receives one frame into each of `rooms`, as far as there are frames, never blocking, and says how
+    /// many. A frame longer than its room is cut off. [`Receiver::received`] tells of each.
+    ///
+    /// # Errors
+    /// As `recvmmsg(2)`; one that comes after the first frame is told by the next call. `EINVAL` if the kernel
+    /// can't express a frame as an offload header, in which case it is lost.
+    #[inline]
+    pub fn receive<'b>(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        rooms: impl Iterator<Item = &'b mut [u8]>,
+    ) -> io::Result<usize> {
+        let places = self.messages.iter_mut().zip(&mut *self.buffers).zip(&mut *self.controls);
+        let mut count = 0;
+        for (((message, buffer), control), room) in places.zip(rooms) {
+            *buffer = libc::iovec { iov_base: room.as_mut_ptr().cast::<c_void>(), iov_len: room.len() };
+            message.msg_hdr.msg_iov = buffer;
+            message.msg_hdr.msg_iovlen = 1;
+            message.msg_hdr.msg_control = (&raw mut *control).cast::<c_void>();
+            message.msg_hdr.msg_controllen = mem::size_of::<Control>() as _;
+            count += 1;
+        }
+        // SAFETY: the first `count` messages point to buffers that describe distinct rooms, borrowed for
+        // longer than the call, and to controls of this Receiver; the kernel writes no more than the lengths
+        // given. There is no timeout.
+        let received = unsafe {
+            libc::recvmmsg(
+                fd.as_raw_fd(),
+                self.messages.as_mut_ptr(),
+                count,
+                libc::MSG_DONTWAIT | libc::MSG_TRUNC,
+                std::ptr::null_mut(),
+            )
+        };
+        self.count = usize::try_from(received).unwrap_or(0);
+        if received == -1 { Err(io::Error::last_os_error()) } else { Ok(self.count) }
+    }
+
+    /// Frame `index` of those that the last call received.
+    ///
+    /// # Panics
+    /// If they are not so many.
+    #[inline]
+    #[must_use]
+    pub fn received(&self, index: usize) -> Received {
+        let message = &self.messages[..self.count][index];
+        Received { len: message.msg_len as usize, tag: tag_of(&message.msg_hdr) }
+    }
 }
 
 /// Sets an option of type `int`.
@@ -39,35 +122,10 @@ pub fn set_option(fd: BorrowedFd<'_>, level: c_int, option: c_int, value: c_int)
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Receives one frame into `buffer`, never blocking. A frame longer than `buffer` is cut off.
-///
-/// # Errors
-/// As `recvmsg(2)`; `EINVAL` if the kernel can't express the frame as an offload header, in which case
-/// the frame is lost.
-#[inline]
-pub fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
-    let mut control = Control([MaybeUninit::uninit(); 64]);
-    let mut iov = libc::iovec { iov_base: buffer.as_mut_ptr().cast::<c_void>(), iov_len: buffer.len() };
-    // SAFETY: all-zero is a valid msghdr: null pointers and zero lengths.
-    let mut message: libc::msghdr = unsafe { mem::zeroed() };
-    message.msg_iov = &raw mut iov;
-    message.msg_iovlen = 1;
-    message.msg_control = (&raw mut control).cast::<c_void>();
-    message.msg_controllen = mem::size_of::<Control>() as _;
-    // SAFETY: `message` points to `iov`, which describes `buffer`, and to `control`; all outlive the
-    // call and the kernel writes no more than the lengths given.
-    let len =
-        unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT | libc::MSG_TRUNC) };
-    if len == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(Received { len: len as usize, tag: tag_of(&message) })
-}
-
-/// The tag in the PACKET_AUXDATA message of a finished `recvmsg`.
+/// The tag in the PACKET_AUXDATA message of what was received.
 #[inline]
 fn tag_of(message: &libc::msghdr) -> Option<Tag> {
-    // SAFETY: `message` is as recvmsg left it and its control buffer still lives in the caller.
+    // SAFETY: `message` is as recvmmsg left it, and its control buffer lives in the same Receiver.
     let header = unsafe { libc::CMSG_FIRSTHDR(message) };
     if header.is_null() {
         return None;
