@@ -5,7 +5,7 @@ mod stations;
 
 use bridge::{
     Bridge, BridgeSettings, Deliveries, DropReason, EntryKind, EntryRefused, Event, LocalKind, Moment,
-    NewEntry, PortId, PortSettings, PortState, SettingsRefused, Span,
+    NewEntry, PortId, PortSettings, PortState, SettingsRefused, Span, VlanProtocol,
 };
 use frame::{Frame, MacAddr, Offload};
 use stations::{BROADCAST, bytes, host_port, port, send, station};
@@ -607,4 +607,54 @@ fn settings_that_cannot_be_are_refused_and_change_nothing() {
     assert_eq!(bridge.port_settings(host), Some(PortSettings::host()));
     assert_eq!(bridge.add_port(PortSettings::host()), Err(SettingsRefused::SecondHost));
     assert_eq!(bridge.set_port_settings(a, PortSettings { backup_port: Some(b), ..plain }), Ok(()));
+}
+
+#[test]
+fn the_hosts_port_has_the_settings_that_br0_has() {
+    let (mut bridge, _) = three();
+    let host = host_port(&mut bridge);
+    for settings in [
+        PortSettings { enabled: false, ..PortSettings::host() },
+        PortSettings { learning: true, ..PortSettings::host() },
+        PortSettings { promisc: true, ..PortSettings::host() },
+        PortSettings { max_macs: Some(3), ..PortSettings::host() },
+    ] {
+        assert_eq!(bridge.set_port_settings(host, settings), Ok(()));
+        assert_eq!(bridge.port_settings(host), Some(settings));
+    }
+}
+
+#[test]
+fn refused_settings_say_what_is_wrong_with_them_and_the_way_out() {
+    let port = PortId(7);
+    for (refusal, says) in [
+        (SettingsRefused::TooManyPorts, "run a second one for the others"),
+        (SettingsRefused::NoSuchPort(port), "no port number 7"),
+        (SettingsRefused::SecondHost, "only one can be"),
+        (SettingsRefused::MabWithoutLock, "set both, or no mab"),
+        (SettingsRefused::BridgeMask(7), "0x0007 of the bridge has bits 0 to 2"),
+        (SettingsRefused::PortMask(2), "0x0002 of the port has bit 1"),
+        (SettingsRefused::PromiscIsForHost, "only the host's port can be promiscuous"),
+        (SettingsRefused::NotForHost, "only the settings enabled, learning, promisc and max_macs"),
+        (SettingsRefused::Backup(port), "number 7 can't be the backup: name another port"),
+        (SettingsRefused::FdbMax, "start it anew"),
+    ] {
+        let message = refusal.to_string();
+        assert!(message.contains(says), "{message}");
+    }
+}
+
+#[test]
+fn what_a_port_took_is_counted_frame_by_frame_or_together() {
+    let (mut bridge, [a, ..]) = three();
+    bridge.sent_whole(a, 3, 300);
+    bridge.sent_whole(a, 2, 120);
+    bridge.sent(a, 4000, 3);
+    let counters = bridge.counters(a);
+    assert_eq!((counters.tx_frames, counters.tx_bytes, counters.tx_segments), (6, 4420, 8));
+}
+
+#[test]
+fn protocols_of_vlans_have_the_names_that_ip_link_shows() {
+    assert_eq!([VlanProtocol::Dot1q, VlanProtocol::Dot1ad].map(VlanProtocol::name), ["802.1Q", "802.1ad"]);
 }
