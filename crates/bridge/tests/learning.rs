@@ -227,6 +227,15 @@ fn static_entries_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn without_room_for_dynamic_entries_an_external_one_stays_where_it_is() {
+    let mut bridge = bridge(0, Span::from_secs(300));
+    let [a, b] = [port(&mut bridge), port(&mut bridge)];
+    bridge.add_entry(station(9), NewEntry::External(a), T).unwrap();
+    send(&mut bridge, b, BROADCAST, station(9), T);
+    assert_eq!((bridge.lookup(station(9)), bridge.counters(b).moved), (Some(a), 0));
+}
+
+#[test]
 fn a_refused_entry_says_what_is_wrong_with_it_and_the_way_out() {
     let (port, vlan) = (PortId(7), Vid::new(20).unwrap());
     for (refusal, says) in [

@@ -13,7 +13,8 @@ use crate::run::{cargo, root, run as run_command};
 use crate::setup;
 
 /// Tests that look for mutants: fast ones, of all rules.
-const TESTS: [&str; 7] = ["pure", "rules", "learning", "model", "reasons", "properties", "explain"];
+const TESTS: [&str; 9] =
+    ["pure", "rules", "learning", "model", "reasons", "properties", "explain", "vlans", "vlan_model"];
 
 /// What to mutate.
 #[derive(Debug, Args)]
