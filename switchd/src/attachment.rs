@@ -141,6 +141,8 @@ mod tests {
             device: "eth7".into(),
             kind: PortKind::Raw(RawConfig { exclusive: None, offload: true }),
             rules: PortRules::default(),
+            profile: None,
+            made_by: None,
         };
         Attachment { held, ..Attachment::new(PortId(1), config, PortSettings::default()) }
     }

@@ -25,6 +25,7 @@ use crate::handover::{Giving, Recipient};
 use crate::metrics::{Metrics, Reloads};
 use crate::monitor::Monitors;
 use crate::open::Opener;
+use crate::patterns::Unmatched;
 use crate::run_dir::RunDir;
 use crate::state::Memory;
 use crate::to_worker::ToWorker;
@@ -115,6 +116,8 @@ pub(crate) struct Control {
     /// Whoever serves metrics, if anybody does.
     pub(crate) metrics: Option<Metrics>,
     pub(crate) reloads: Reloads,
+    /// Interfaces that a pattern means and that have no port.
+    pub(crate) unmatched: Unmatched,
 }
 
 /// What the service manager was told last: ports whose link is up, and entries in the FDB.
@@ -211,6 +214,10 @@ impl Control {
             for index in 0..self.attachments.len() {
                 self.react(index, event);
             }
+            self.unmake(event);
+        }
+        if !events.is_empty() {
+            self.match_interfaces();
         }
         if self.ports_up() != self.shown.up {
             self.look();

@@ -17,6 +17,7 @@ use crate::heirlooms::Heirlooms;
 use crate::metrics::{self, Metrics, Reloads};
 use crate::monitor::Monitors;
 use crate::open::{Opened, Opener};
+use crate::patterns::{self, Unmatched};
 use crate::run_dir::RunDir;
 use crate::start::{Heritage, Start};
 use crate::state::Heirs;
@@ -39,8 +40,13 @@ const COMMANDS_OF_A_PORT: usize = 4;
 pub(crate) fn run(start: Start) -> anyhow::Result<()> {
     let Start { arguments, config, store, mut memory, heritage, taking } = start;
     let (listener, wake_control) = Listener::new()?;
+    let (config, not_matched) = patterns::matched(&config, &[])?;
+    let mut unmatched = Unmatched::default();
+    patterns::tell(&mut unmatched, not_matched);
     let (mut bridge, mut attachments) = assemble(&config)?;
     let Heritage { in_use: resumes, mut descriptors, mut state, config: before } = heritage;
+    let before = before.map(|before| patterns::matched(&before, &descriptors.ports())).transpose()?;
+    let before = before.map(|(before, _)| before);
     let run_dir = match descriptors.lock() {
         Some(lock) => RunDir::adopt(&config.bridge.name, lock),
         None => RunDir::take(&config.bridge.name)?,
@@ -102,6 +108,7 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         wake: Arc::clone(&wake_control),
         metrics: metrics.transpose()?,
         reloads: Reloads::default(),
+        unmatched,
         memory,
         saving: false,
         leaves: store.used,

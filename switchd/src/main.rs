@@ -23,6 +23,7 @@ mod monitor;
 mod news;
 mod open;
 mod pace;
+mod patterns;
 mod ready;
 mod reload;
 mod run_dir;

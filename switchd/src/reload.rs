@@ -21,7 +21,7 @@ impl Control {
     /// The configuration is wrong, and nothing was changed; or the worker does not answer.
     pub(crate) fn reload(&mut self) -> anyhow::Result<Changes> {
         systemd::reloading();
-        let done = (self.read_again)().and_then(|new| self.apply(new));
+        let done = (self.read_again)().and_then(|new| self.matched(new)).and_then(|new| self.apply(new));
         match &done {
             Ok(changes) if changes.is_empty() => {
                 info!("the configuration was read again: nothing has changed")

@@ -43,7 +43,8 @@ pub(crate) fn prepare(arguments: Arguments) -> anyhow::Result<Option<Start>> {
     let loaded = configuration::load(&arguments);
     if arguments.check {
         let Loaded { config, .. } = loaded?;
-        println!("{}: configuration is correct, {} ports", config.bridge.name, config.ports.len());
+        let ports = config.ports.len() + config.patterns.len();
+        println!("{}: configuration is correct, {ports} ports", config.bridge.name);
         return Ok(None);
     }
     let store = Store { used: arguments.keep_ports };

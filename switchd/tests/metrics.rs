@@ -126,8 +126,8 @@ fn where_nobody_can_listen_nothing_is_started_and_the_reason_told() {
     ] {
         let text = config(&picture, listen);
         let mut refused = Switchd::launch(&binary().unwrap(), &picture.switch, Some(&text), &[]).unwrap();
+        refused.wait_for_log(why, SOON).unwrap();
         assert!(!refused.process().wait(SOON).unwrap().success());
-        assert!(refused.log().iter().any(|line| line.contains(why)), "{:?}", refused.log());
     }
     drop(taken);
 }

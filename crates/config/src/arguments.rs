@@ -62,14 +62,24 @@ pub(crate) fn read(name: Option<&str>, taps: &[String], raws: &[String]) -> Resu
         };
         let rules = PortRules::default();
         let (name, device, kind) = (device.clone(), Some(device), Some(kind));
-        read.push(PlacedPort { name, device, kind, host: None, rules, backup: None, vlans: None });
+        read.push(PlacedPort {
+            name,
+            device,
+            kind,
+            host: None,
+            rules,
+            backup: None,
+            vlans: None,
+            profile: None,
+            max_ports: None,
+        });
     }
     if read.is_empty() {
         findings.add_whole("there are no ports: nothing to switch", "as `switchd --tap tap0 --raw eth0`");
     }
     findings.into_problems(Place::Arguments)?;
     let ports = read.into_iter().filter_map(PlacedPort::into_config).collect();
-    Ok(Config { bridge, ports, fdb: Vec::new(), metrics: None })
+    Ok(Config { bridge, profiles: Vec::new(), ports, patterns: Vec::new(), fdb: Vec::new(), metrics: None })
 }
 
 /// What is wrong with a device as the next port, and what would be right.

@@ -1,7 +1,7 @@
 //! What changed between two configurations, so that a running switch does only that.
 
 use crate::model::{Config, PortConfig, StaticEntry};
-use crate::render::{self, Lines};
+use crate::render;
 
 /// The way from one configuration to another.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,6 +48,8 @@ pub(crate) fn between(old: &Config, new: &Config) -> Changes {
         let list = if fixed { &mut changes.restart } else { &mut changes.words };
         list.push(format!("bridge: {words}"));
     }
+    of_profiles(old, new, &mut changes);
+    of_patterns(old, new, &mut changes);
     for port in &old.ports {
         if find(new, &port.name).is_none() {
             changes.removed.push(port.name.clone());
@@ -70,6 +72,59 @@ pub(crate) fn between(old: &Config, new: &Config) -> Changes {
         changes.words.push(format!("metrics: {words}"));
     }
     changes
+}
+
+fn of_profiles(old: &Config, new: &Config, changes: &mut Changes) {
+    let names = of_both(old.profiles.iter().map(|of| &of.name), new.profiles.iter().map(|of| &of.name));
+    let lines = |config: &Config, name: &str| {
+        let profile = config.profiles.iter().find(|profile| profile.name == name);
+        profile.map(|profile| profile.keys.clone())
+    };
+    for name in names {
+        tell(&format!("profile {name}"), lines(old, name), lines(new, name), changes);
+    }
+}
+
+fn of_patterns(old: &Config, new: &Config, changes: &mut Changes) {
+    let names =
+        of_both(old.patterns.iter().map(|of| &of.port.name), new.patterns.iter().map(|of| &of.port.name));
+    let lines = |config: &Config, name: &str| {
+        let pattern = config.patterns.iter().find(|pattern| pattern.port.name == name);
+        pattern.map(|pattern| {
+            let lines = render::pattern(pattern).into_iter();
+            lines.map(|(key, value)| (key.to_owned(), value)).collect::<Vec<_>>()
+        })
+    };
+    for name in names {
+        tell(&format!("ports of {name}"), lines(old, name), lines(new, name), changes);
+    }
+}
+
+/// Each name once, those of the new ones first.
+fn of_both<'n>(
+    old: impl Iterator<Item = &'n String>,
+    new: impl Iterator<Item = &'n String>,
+) -> Vec<&'n String> {
+    let mut names: Vec<_> = new.collect();
+    let gone: Vec<_> = old.filter(|name| !names.contains(name)).collect();
+    names.extend(gone);
+    names
+}
+
+/// Keys with their values as they are written.
+type Written = Vec<(String, String)>;
+
+/// What has become of something that has keys.
+fn tell(what: &str, old: Option<Written>, new: Option<Written>, changes: &mut Changes) {
+    match (old, new) {
+        (None, Some(_)) => changes.words.push(format!("{what} added")),
+        (Some(_), None) => changes.words.push(format!("{what} removed")),
+        (Some(old), Some(new)) if old != new => {
+            let words: Vec<_> = differences(&old, &new).into_iter().map(|(_, words)| words).collect();
+            changes.words.push(format!("{what}: {}", words.join(", ")));
+        }
+        _ => {}
+    }
 }
 
 fn find<'c>(config: &'c Config, name: &str) -> Option<&'c PortConfig> {
@@ -119,15 +174,18 @@ fn of_entries(old: &Config, new: &Config, changes: &mut Changes) {
 }
 
 /// Each key that has another value, and from what to what.
-fn differences(old: &Lines, new: &Lines) -> Vec<(&'static str, String)> {
-    let value = |lines: &Lines, key: &str| {
-        lines.iter().find(|(known, _)| *known == key).map_or("default", |(_, value)| value).to_owned()
+fn differences<K: PartialEq + Clone + std::fmt::Display>(
+    old: &[(K, String)],
+    new: &[(K, String)],
+) -> Vec<(K, String)> {
+    let value = |lines: &[(K, String)], key: &K| {
+        lines.iter().find(|(known, _)| known == key).map_or("default", |(_, value)| value).to_owned()
     };
-    let mut keys: Vec<&'static str> = old.iter().map(|(key, _)| *key).collect();
-    keys.extend(new.iter().map(|(key, _)| *key).filter(|key| !old.iter().any(|(known, _)| known == key)));
+    let mut keys: Vec<&K> = old.iter().map(|(key, _)| key).collect();
+    keys.extend(new.iter().map(|(key, _)| key).filter(|key| !old.iter().any(|(known, _)| known == *key)));
     let changed = keys.into_iter().map(|key| (key, value(old, key), value(new, key)));
     let changed = changed.filter(|(_, before, after)| before != after);
-    changed.map(|(key, before, after)| (key, format!("{key} {before} -> {after}"))).collect()
+    changed.map(|(key, before, after)| (key.clone(), format!("{key} {before} -> {after}"))).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use std::ops::Range;
 use frame::{MacAddr, Vid};
 
 use crate::keys::nearest;
-use crate::model::{BridgeConfig, EntryType, PortConfig, PortKind, PortRules, PortVlans, StaticEntry};
+use crate::model::{
+    BridgeConfig, EntryType, PortConfig, PortKind, PortRules, PortVlans, ProfileUse, StaticEntry,
+};
 use crate::problem::{Findings, quoted};
 use crate::section::At;
 
@@ -24,6 +26,9 @@ pub(crate) struct PlacedPort {
     pub(crate) backup: Option<At<String>>,
     /// Its VLANs, at the first key about them.
     pub(crate) vlans: Option<At<PortVlans>>,
+    pub(crate) profile: Option<Box<ProfileUse>>,
+    /// Of a pattern: how many ports it makes at most.
+    pub(crate) max_ports: Option<usize>,
 }
 
 impl PlacedPort {
@@ -33,7 +38,14 @@ impl PlacedPort {
             vlans: self.vlans.map(|vlans| vlans.value),
             ..self.rules
         };
-        Some(PortConfig { name: self.name.value, device: self.device?.value, kind: self.kind?, rules })
+        Some(PortConfig {
+            name: self.name.value,
+            device: self.device?.value,
+            kind: self.kind?,
+            rules,
+            profile: self.profile,
+            made_by: None,
+        })
     }
 }
 
@@ -97,6 +109,7 @@ pub(crate) fn backups(ports: &[PlacedPort], findings: &mut Findings<'_>) {
         let named = ports.iter().find(|other| other.name.value == backup.value);
         match named {
             None if all_known => unknown_port(backup, "as the backup", ports, findings),
+            Some(other) if other.max_ports.is_some() => stands_for_many(backup, findings),
             Some(other) if other.name.span == port.name.span || other.host.is_some() => {
                 let shown = quoted(&backup.value);
                 let message = format!("{shown} can't be the backup of {}", quoted(&port.name.value));
@@ -137,6 +150,12 @@ pub(crate) fn entries(entries: &[PlacedEntry], ports: &[PlacedPort], findings: &
         if let Some(port) = port.filter(|port| !known.contains(port.value.as_str())) {
             unknown_port(port, "for this static entry", ports, findings);
         }
+        let is_pattern = |port: &&At<String>| {
+            ports.iter().any(|known| known.name.value == port.value && known.max_ports.is_some())
+        };
+        if let Some(port) = entry.port.as_ref().filter(is_pattern) {
+            stands_for_many(port, findings);
+        }
         let of_host = |port: &&At<String>| {
             ports.iter().any(|known| known.name.value == port.value && known.host.is_some())
         };
@@ -155,6 +174,11 @@ pub(crate) fn entries(entries: &[PlacedEntry], ports: &[PlacedPort], findings: &
             seen.insert((mac.value, vlan), findings.line_of(mac.span.start));
         }
     }
+}
+
+fn stands_for_many(port: &At<String>, findings: &mut Findings<'_>) {
+    let message = format!("{} is no port: it makes one for each interface", quoted(&port.value));
+    findings.add(port.span.clone(), message, "name a port whose `device` is one interface");
 }
 
 fn unknown_port(port: &At<String>, what: &str, ports: &[PlacedPort], findings: &mut Findings<'_>) {

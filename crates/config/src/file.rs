@@ -8,10 +8,11 @@ use toml::de::{DeArray, DeTable, DeValue};
 use crate::check::{self, PlacedEntry, PlacedPort};
 use crate::keys::{BRIDGE, FDB, KINDS, METRICS, PORT, TABLES, nearest};
 use crate::metrics;
-use crate::model::{BridgeConfig, Config, EntryType, Listen, PortRules};
+use crate::model::{BridgeConfig, Config, EntryType, Listen, PatternConfig, PortRules};
 use crate::names::{LONGEST_TIME, NotATime, check_name, duration};
 use crate::port;
 use crate::problem::{Findings, Place, Problems, quoted};
+use crate::profile::{self, PlacedProfile};
 use crate::rules;
 use crate::section::{At, Section, did_you_mean, in_order, integer, type_name};
 use crate::syntax;
@@ -45,7 +46,7 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
         let of_whole = if whole.is_some() { &rest } else { &errors };
         syntax::tell(text, &errors, of_whole, &mut findings);
     }
-    let Tables { mut bridge, ports, fdb, metrics } = read(document.get_ref(), &mut findings);
+    let Tables { mut bridge, profiles, ports, fdb, metrics } = read(document.get_ref(), &mut findings);
     check::devices(&ports, &mut findings);
     check::host_ports(&ports, &mut findings);
     check::backups(&ports, &mut findings);
@@ -55,9 +56,20 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
     vlans::entries(&bridge.vlan, &fdb, &ports, &mut findings);
     check::room(&fdb, bridge.fdb_max, &mut findings);
     findings.into_problems(place)?;
+    let (mut fixed, mut patterns) = (Vec::new(), Vec::new());
+    for port in ports {
+        let max_ports = port.max_ports;
+        match (port.into_config(), max_ports) {
+            (Some(port), Some(max_ports)) => patterns.push(PatternConfig { port, max_ports }),
+            (Some(port), None) => fixed.push(port),
+            (None, _) => {}
+        }
+    }
     Ok(Config {
         bridge,
-        ports: ports.into_iter().filter_map(PlacedPort::into_config).collect(),
+        profiles: profiles.into_iter().map(PlacedProfile::into_config).collect(),
+        ports: fixed,
+        patterns,
         fdb: fdb.into_iter().filter_map(PlacedEntry::into_config).collect(),
         metrics,
     })
@@ -65,22 +77,30 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
 
 /// What the tables of a file say, each by itself.
 #[derive(Default)]
-struct Tables {
+struct Tables<'d> {
     bridge: BridgeConfig,
+    profiles: Vec<PlacedProfile<'d>>,
     ports: Vec<PlacedPort>,
     fdb: Vec<PlacedEntry>,
     metrics: Option<Listen>,
 }
 
-fn read(document: &DeTable<'_>, findings: &mut Findings<'_>) -> Tables {
+fn read<'d>(document: &'d DeTable<'d>, findings: &mut Findings<'_>) -> Tables<'d> {
     let mut tables = Tables::default();
+    // Ports take them, wherever they stand.
+    if let Some(DeValue::Table(table)) = document.get("profiles").map(toml::Spanned::get_ref) {
+        tables.profiles = profile::read_all(table, findings);
+    }
     let mut said = false;
     for (key, value) in in_order(document) {
         match (key.value, value.get_ref()) {
             ("bridge", DeValue::Table(table)) => {
                 tables.bridge = read_bridge(&Section::new("[bridge]", key.span, BRIDGE, table), findings);
             }
-            ("ports", DeValue::Table(table)) => tables.ports = read_ports(table, findings),
+            ("profiles", DeValue::Table(_)) => {}
+            ("ports", DeValue::Table(table)) => {
+                tables.ports = read_ports(table, &tables.profiles, findings);
+            }
             ("fdb", DeValue::Array(array)) => tables.fdb = read_fdb(&key, array, findings),
             ("metrics", DeValue::Table(table)) => {
                 let section = Section::new("[metrics]", key.span, METRICS, table);
@@ -194,11 +214,15 @@ fn read_time(section: &Section<'_>, key: &str, zero: &str, findings: &mut Findin
     None
 }
 
-fn read_ports(table: &DeTable<'_>, findings: &mut Findings<'_>) -> Vec<PlacedPort> {
+fn read_ports<'d>(
+    table: &'d DeTable<'d>,
+    profiles: &[PlacedProfile<'d>],
+    findings: &mut Findings<'_>,
+) -> Vec<PlacedPort> {
     let mut ports = Vec::new();
     for (name, value) in in_order(table) {
         match value.get_ref() {
-            DeValue::Table(table) => ports.push(port::read(name, table, findings)),
+            DeValue::Table(table) => ports.push(port::read(name, table, profiles, findings)),
             other => {
                 let message =
                     format!("port {} must be a table, not {}", quoted(name.value), type_name(other));
@@ -214,6 +238,8 @@ fn read_ports(table: &DeTable<'_>, findings: &mut Findings<'_>) -> Vec<PlacedPor
                     rules,
                     backup: None,
                     vlans: None,
+                    profile: None,
+                    max_ports: None,
                 });
             }
         }

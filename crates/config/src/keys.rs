@@ -16,8 +16,13 @@ pub(crate) struct Kind {
 }
 
 /// The tables at the top of the file, as their headers are written.
-pub(crate) const TABLES: &[(&str, &str)] =
-    &[("bridge", "[bridge]"), ("ports", "[ports.NAME]"), ("fdb", "[[fdb]]"), ("metrics", "[metrics]")];
+pub(crate) const TABLES: &[(&str, &str)] = &[
+    ("bridge", "[bridge]"),
+    ("profiles", "[profiles.NAME]"),
+    ("ports", "[ports.NAME]"),
+    ("fdb", "[[fdb]]"),
+    ("metrics", "[metrics]"),
+];
 
 /// `[bridge]`.
 pub(crate) const BRIDGE: &[Key] = &[
@@ -39,6 +44,8 @@ pub(crate) const BRIDGE: &[Key] = &[
 pub(crate) const PORT: &[Key] = &[
     Key { name: "type", example: "\"tap\"" },
     Key { name: "device", example: "\"tap0\"" },
+    Key { name: "profile", example: "\"vm\"" },
+    Key { name: "max_ports", example: "64" },
     Key { name: "enabled", example: "true" },
     Key { name: "state", example: "\"forwarding\"" },
     Key { name: "learning", example: "true" },
@@ -59,6 +66,9 @@ pub(crate) const PORT: &[Key] = &[
     Key { name: "vlans", example: "[\"10\", \"20-29\"]" },
     Key { name: "untagged", example: "[\"10\"]" },
 ];
+
+/// Those of `[ports.NAME]` that `[profiles.NAME]` has not.
+pub(crate) const NOT_SHARED: &[&str] = &["device", "profile", "max_ports", "host", "promisc"];
 
 /// `[ports.NAME]`, by type.
 pub(crate) const KINDS: &[Kind] = &[Kind { name: "tap", keys: TAP }, Kind { name: "raw", keys: RAW }];

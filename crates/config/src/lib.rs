@@ -18,8 +18,10 @@ mod keys;
 mod metrics;
 mod model;
 mod names;
+mod pattern;
 mod port;
 mod problem;
+mod profile;
 mod render;
 mod rules;
 mod section;
@@ -28,10 +30,11 @@ mod vlans;
 
 pub use change::Changes;
 pub use model::{
-    BridgeConfig, Config, EntryType, Listen, Owner, PortConfig, PortKind, PortRules, PortState, PortVlans,
-    RawConfig, StaticEntry, TapConfig, VlanConfig, VlanProtocol,
+    BridgeConfig, Config, EntryType, Listen, Owner, PatternConfig, PortConfig, PortKind, PortRules,
+    PortState, PortVlans, Profile, ProfileUse, RawConfig, StaticEntry, TapConfig, VlanConfig, VlanProtocol,
 };
 pub use names::LONGEST_TIME;
+pub use pattern::NotMatched;
 pub use problem::{Problem, Problems};
 
 /// Reads the text of a configuration file; `file_name` is what the messages call it.
@@ -64,6 +67,16 @@ pub fn time(text: &str) -> Option<std::time::Duration> {
 #[must_use]
 pub fn changes(old: &Config, new: &Config) -> Changes {
     change::between(old, new)
+}
+
+/// The configuration with a port for each of `interfaces` that a pattern of it means, and those that get none, with
+/// the reason. Ports that were made so before and whose interface is not among them go.
+#[must_use]
+pub fn matched<'i>(
+    config: &Config,
+    interfaces: impl IntoIterator<Item = &'i str>,
+) -> (Config, Vec<NotMatched>) {
+    pattern::matched(config, interfaces)
 }
 
 /// The text of a file that says what `config` says.

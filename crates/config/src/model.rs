@@ -13,8 +13,12 @@ use frame::{MacAddr, Vid};
 pub struct Config {
     /// The switch itself.
     pub bridge: BridgeConfig,
-    /// The ports, in the order of the file or of the arguments; at least one.
+    /// What ports share, in the order of the file.
+    pub profiles: Vec<Profile>,
+    /// The ports, in the order of the file or of the arguments, and behind them those that patterns have made.
     pub ports: Vec<PortConfig>,
+    /// What makes ports, in the order of the file. There is a port or a pattern.
+    pub patterns: Vec<PatternConfig>,
     /// Static FDB entries, in the order of the file.
     pub fdb: Vec<StaticEntry>,
     /// Where the metrics can be read, if they can.
@@ -139,6 +143,39 @@ pub struct PortConfig {
     /// How frames get in and out, with the options of that kind.
     pub kind: PortKind,
     /// What the switch does there.
+    pub rules: PortRules,
+    /// The profile that it takes.
+    pub profile: Option<Box<ProfileUse>>,
+    /// The pattern that has made it; such a port does not stand in the file.
+    pub made_by: Option<String>,
+}
+
+/// `[ports.NAME]` with a `*` in its device: a port for each interface that is called so.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PatternConfig {
+    /// What each of them is, but for its name and device.
+    pub port: PortConfig,
+    /// The most that there are.
+    pub max_ports: usize,
+}
+
+/// `[profiles.NAME]`: keys that ports share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The name of the profile.
+    pub name: String,
+    /// Its keys with their values as they are written.
+    pub keys: Vec<(String, String)>,
+}
+
+/// The profile of a port.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProfileUse {
+    /// The name of the profile.
+    pub name: String,
+    /// What the port is where it says nothing itself.
+    pub kind: PortKind,
+    /// What the switch does there where the port says nothing itself.
     pub rules: PortRules,
 }
 

@@ -6,41 +6,91 @@ use toml::de::{DeTable, DeValue};
 
 use crate::check::PlacedPort;
 use crate::keys::{KINDS, Key, Kind, PORT, kind_list, kinds_with, nearest};
-use crate::model::{Owner, PortKind, RawConfig, TapConfig};
+use crate::model::{Owner, PortKind, PortRules, ProfileUse, RawConfig, TapConfig};
 use crate::names::{check_interface, check_name, is_user_name};
+use crate::pattern;
 use crate::problem::{Findings, quoted};
+use crate::profile::{self, PlacedProfile};
 use crate::rules;
 use crate::section::{At, Section, integer};
 use crate::vlans;
 
 /// The MTU that a TAP takes, in bytes: ETH_MIN_MTU, and the most that its frames have room for.
 const MTU: Range<i64> = 68..65_536;
+/// As many as a switch has.
+const MAX_PORTS: Range<i64> = 1..1024;
 
 /// Reads one port; what can't be read is told of and left out.
-pub(crate) fn read(name: At<&str>, table: &DeTable<'_>, findings: &mut Findings<'_>) -> PlacedPort {
+pub(crate) fn read<'d>(
+    name: At<&str>,
+    table: &'d DeTable<'d>,
+    profiles: &[PlacedProfile<'d>],
+    findings: &mut Findings<'_>,
+) -> PlacedPort {
     if let Err((wrong, help)) = check_name(name.value) {
         findings.add(name.span.clone(), format!("the name of port {} {wrong}", quoted(name.value)), help);
     }
-    // The kind comes first: it says which keys there may be.
     let title = format!("[ports.{}]", quoted(name.value).trim_matches('`'));
+    let own = Section::new(&title, name.span.clone(), PORT, table);
+    let profile = profile::named(&own, profiles, findings);
+    let whole = profile.map(|profile| profile.under(table));
+    let table = whole.as_ref().unwrap_or(table);
+    // The kind comes first: it says which keys there may be.
     let kind = read_type(&Section::new(&title, name.span.clone(), PORT, table), findings);
-    let kinds = || KINDS.iter().filter(|known| kind.is_none_or(|kind| kind.name == known.name));
-    let keys: Vec<&'static Key> = PORT.iter().chain(kinds().flat_map(|kind| kind.keys)).collect();
-    let section = Section::new(title, name.span.clone(), keys, table);
+    let section = Section::new(title, name.span.clone(), keys_of(kind), table);
     section.unknown_keys(findings, |key| kind.and_then(|kind| of_another_kind(key, kind)));
 
     let device = read_device(&section, &name, findings);
-    // Where the kind is not known, the options are looked at as those of each kind.
-    let is_or_may_be = |name| kind.is_none_or(|kind| kind.name == name);
-    let tap = is_or_may_be("tap").then(|| read_tap(&section, findings));
-    let raw = is_or_may_be("raw").then(|| read_raw(&section, findings));
-    let host = section.value("host").filter(|_| tap.as_ref().is_some_and(|tap| tap.host)).map(|at| at.span);
+    let max_ports = read_max_ports(&section, device.as_ref(), kind, findings);
+    let read = read_kind(&section, kind, findings);
+    let is_host = matches!(&read, Some(PortKind::Tap(tap)) if tap.host);
+    let host = section.value("host").filter(|_| is_host).map(|at| at.span);
     let (rules, backup) = rules::read(&section, host.is_some(), findings);
     let vlans = vlans::read_port(&section, findings);
-    let read = tap.map(PortKind::Tap).or(raw.map(PortKind::Raw));
     let kind = kind.and(read);
+    let profile = profile.zip(kind.as_ref()).map(|(profile, kind)| profile_use(profile, kind, is_host));
     let name = At { value: name.value.to_owned(), span: name.span };
-    PlacedPort { name, device, kind, host, rules, backup, vlans }
+    PlacedPort { name, device, kind, host, rules, backup, vlans, profile, max_ports }
+}
+
+/// The keys that a port of this kind may have; of any kind, where it is not known.
+fn keys_of(kind: Option<&Kind>) -> Vec<&'static Key> {
+    let kinds = KINDS.iter().filter(|known| kind.is_none_or(|kind| kind.name == known.name));
+    PORT.iter().chain(kinds.flat_map(|kind| kind.keys)).collect()
+}
+
+/// The options of the kind; where that is not known they are looked at as those of each.
+fn read_kind(section: &Section<'_>, kind: Option<&Kind>, findings: &mut Findings<'_>) -> Option<PortKind> {
+    let is_or_may_be = |name| kind.is_none_or(|kind| kind.name == name);
+    let tap = is_or_may_be("tap").then(|| read_tap(section, findings));
+    let raw = is_or_may_be("raw").then(|| read_raw(section, findings));
+    tap.map(PortKind::Tap).or(raw.map(PortKind::Raw))
+}
+
+/// Tells of values of a profile that no port could have.
+pub(crate) fn check_values(section: &Section<'_>, findings: &mut Findings<'_>) {
+    let kind = section.value("type").and_then(|_| read_type(section, findings));
+    read_kind(section, kind, findings);
+    rules::read_values(section, false, findings);
+    vlans::read_port(section, findings);
+}
+
+/// What a port of that kind is that takes a profile and says nothing itself.
+fn profile_use(profile: &PlacedProfile<'_>, kind: &PortKind, host: bool) -> Box<ProfileUse> {
+    let name = match kind {
+        PortKind::Tap(_) => "tap",
+        PortKind::Raw(_) => "raw",
+    };
+    let kind = KINDS.iter().find(|known| known.name == name);
+    // What is wrong has been told.
+    let findings = &mut Findings::new("");
+    let section = Section::new("", 0..0, keys_of(kind), profile.table());
+    let read = read_kind(&section, kind, findings).unwrap_or(PortKind::Raw(RawConfig::default()));
+    let (rules, backup) = rules::read_values(&section, host, findings);
+    let backup_port = backup.map(|backup| backup.value);
+    let vlans = vlans::read_port(&section, findings).map(|vlans| vlans.value);
+    let rules = PortRules { backup_port, vlans, ..rules };
+    Box::new(ProfileUse { name: profile.name.to_owned(), kind: read, rules })
 }
 
 fn read_type(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<&'static Kind> {
@@ -73,7 +123,12 @@ fn read_device(section: &Section<'_>, name: &At<&str>, findings: &mut Findings<'
         Some(_) => section.text("device", findings)?,
         None => name.clone(),
     };
-    if let Err((wrong, mut help)) = check_interface(written.value) {
+    let checked = if pattern::is_pattern(written.value) {
+        pattern::check(written.value)
+    } else {
+        check_interface(written.value)
+    };
+    if let Err((wrong, mut help)) = checked {
         if written.span == name.span {
             // A name that can't be a port's either has been told of.
             if check_name(name.value).is_err() {
@@ -86,6 +141,30 @@ fn read_device(section: &Section<'_>, name: &At<&str>, findings: &mut Findings<'
         return None;
     }
     Some(At { value: written.value.to_owned(), span: written.span })
+}
+
+/// How many ports a pattern makes at most; `None` where the device is one interface.
+fn read_max_ports(
+    section: &Section<'_>,
+    device: Option<&At<String>>,
+    kind: Option<&Kind>,
+    findings: &mut Findings<'_>,
+) -> Option<usize> {
+    let most = section.number("max_ports", MAX_PORTS, findings).and_then(|most| usize::try_from(most).ok());
+    let device = device?;
+    if !pattern::is_pattern(&device.value) {
+        if let Some(at) = section.value("max_ports") {
+            let message = format!("`max_ports` in {} needs a `device` with a *", section.title);
+            findings.add(at.span, message, "remove the line: a port is on one interface");
+        }
+        return None;
+    }
+    if kind.is_some_and(|kind| kind.name != "raw") {
+        let message = format!("`device` in {} stands for many interfaces", section.title);
+        let help = "only ports with type = \"raw\" can be made for interfaces that appear";
+        findings.add(device.span.clone(), message, help);
+    }
+    Some(most.unwrap_or(pattern::MAX_PORTS))
 }
 
 fn read_tap(section: &Section<'_>, findings: &mut Findings<'_>) -> TapConfig {

@@ -249,6 +249,13 @@ impl<'t> Findings<'t> {
         }
     }
 
+    /// Whether a mistake was found within `span`.
+    pub(crate) fn touch(&self, span: &Range<usize>) -> bool {
+        let within =
+            |found: &Range<usize>| span.start <= found.start && found.start < span.end.max(span.start + 1);
+        self.found.iter().any(|(found, ..)| found.as_ref().is_some_and(within))
+    }
+
     /// Whether further mistakes are only counted, so that their text need not be worked out.
     pub(crate) fn is_full(&self) -> bool {
         self.found.len() >= KEPT

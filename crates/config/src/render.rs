@@ -8,9 +8,10 @@ use frame::Vid;
 use toml::Value;
 
 use crate::model::{
-    BridgeConfig, Config, EntryType, Listen, Owner, PortConfig, PortKind, PortRules, PortState, PortVlans,
-    RawConfig, StaticEntry, TapConfig, VlanConfig, VlanProtocol,
+    BridgeConfig, Config, EntryType, Listen, Owner, PatternConfig, PortConfig, PortKind, PortRules,
+    PortState, PortVlans, ProfileUse, RawConfig, StaticEntry, TapConfig, VlanConfig, VlanProtocol,
 };
+use crate::pattern::MAX_PORTS;
 use crate::vlans;
 
 /// Keys of one table with their values as they are written.
@@ -20,10 +21,21 @@ pub(crate) type Lines = Vec<(&'static str, String)>;
 pub(crate) fn to_toml(config: &Config) -> String {
     let mut text = String::new();
     table(&mut text, "[bridge]", &bridge(&config.bridge));
-    for config in &config.ports {
-        table(&mut text, &format!("[ports.{}]", key(&config.name)), &port(config));
+    for profile in &config.profiles {
+        let lines: Vec<_> = profile.keys.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        table(&mut text, &format!("[profiles.{}]", key(&profile.name)), &lines);
     }
-    for config in &config.fdb {
+    // Those that patterns make do not stand in a file.
+    let ports = || config.ports.iter().filter(|port| port.made_by.is_none());
+    for config in ports() {
+        table(&mut text, &format!("[ports.{}]", key(&config.name)), &port_in_file(config));
+    }
+    for config in &config.patterns {
+        table(&mut text, &format!("[ports.{}]", key(&config.port.name)), &pattern(config));
+    }
+    let has_port =
+        |entry: &&StaticEntry| entry.port.as_ref().is_none_or(|name| ports().any(|port| port.name == *name));
+    for config in config.fdb.iter().filter(has_port) {
         table(&mut text, "[[fdb]]", &entry(config));
     }
     let metrics = metrics(config.metrics.as_ref());
@@ -33,7 +45,7 @@ pub(crate) fn to_toml(config: &Config) -> String {
     text
 }
 
-fn table(text: &mut String, header: &str, lines: &Lines) {
+fn table(text: &mut String, header: &str, lines: &[(&str, String)]) {
     if !text.is_empty() {
         text.push('\n');
     }
@@ -83,47 +95,101 @@ pub(crate) fn bridge(bridge: &BridgeConfig) -> Lines {
     lines
 }
 
-/// All lines of a port.
+/// All lines of a port, whether it takes a profile or not.
 pub(crate) fn port(config: &PortConfig) -> Lines {
-    let mut lines = kind(config);
-    lines.extend(rules(&config.rules, is_host(config)));
+    let mut lines = kind(config, &plain_kind(&config.kind));
+    lines.extend(rules(&config.rules, &plain_rules(is_host(config))));
     lines
+}
+
+/// The lines of a port that its profile does not have; all of them where it could not be said in a profile's terms.
+fn port_in_file(config: &PortConfig) -> Lines {
+    let Some(profile) = config.profile.as_deref().filter(|profile| can_follow(config, profile)) else {
+        return port(config);
+    };
+    let mut lines = kind(config, &profile.kind);
+    lines.insert(1, ("profile", text(&profile.name)));
+    lines.extend(rules(&config.rules, &profile.rules));
+    lines
+}
+
+/// All lines of a pattern.
+pub(crate) fn pattern(config: &PatternConfig) -> Lines {
+    let mut lines = port_in_file(&config.port);
+    put(&mut lines, "max_ports", config.max_ports, MAX_PORTS, |most| most.to_string());
+    lines
+}
+
+/// Whether all that the profile says and the port does not is the port's too: no key takes a value away.
+fn can_follow(config: &PortConfig, profile: &ProfileUse) -> bool {
+    let stays = |own: bool, shared: bool| own || !shared;
+    let (own, shared) = (&config.rules, &profile.rules);
+    let kinds = match (&config.kind, &profile.kind) {
+        (PortKind::Tap(own), PortKind::Tap(shared)) => {
+            stays(own.mtu.is_some(), shared.mtu.is_some())
+                && stays(own.owner.is_some(), shared.owner.is_some())
+        }
+        (PortKind::Raw(own), PortKind::Raw(shared)) => {
+            stays(own.exclusive.is_some(), shared.exclusive.is_some())
+        }
+        _ => false,
+    };
+    kinds
+        && stays(own.backup_port.is_some(), shared.backup_port.is_some())
+        && stays(own.max_macs.is_some(), shared.max_macs.is_some())
+        && stays(own.vlans.is_some(), shared.vlans.is_some())
+}
+
+/// A port of that kind that says nothing of itself.
+fn plain_kind(kind: &PortKind) -> PortKind {
+    match kind {
+        PortKind::Tap(_) => PortKind::Tap(TapConfig::default()),
+        PortKind::Raw(_) => PortKind::Raw(RawConfig::default()),
+    }
+}
+
+fn plain_rules(host: bool) -> PortRules {
+    PortRules { learning: !host, ..PortRules::default() }
 }
 
 pub(crate) fn is_host(config: &PortConfig) -> bool {
     matches!(&config.kind, PortKind::Tap(tap) if tap.host)
 }
 
-/// What carries a port.
-pub(crate) fn kind(config: &PortConfig) -> Lines {
-    let name = |name| text(name);
+/// What carries a port, where it is not `plain`.
+fn kind(config: &PortConfig, plain: &PortKind) -> Lines {
     let mut lines = Lines::new();
     match &config.kind {
-        PortKind::Tap(TapConfig { mtu, persist, owner, up, host, offload }) => {
-            lines.push(("type", name("tap")));
-            lines.push(("device", name(&config.device)));
-            lines.extend(mtu.map(|mtu| ("mtu", mtu.to_string())));
-            put(&mut lines, "persist", *persist, false, flag);
-            lines.extend(owner.as_ref().map(|owner| match owner {
-                Owner::Name(user) => ("owner", text(user)),
-                Owner::Uid(uid) => ("owner", uid.to_string()),
-            }));
-            put(&mut lines, "up", *up, true, flag);
-            put(&mut lines, "host", *host, false, flag);
-            put(&mut lines, "offload", *offload, true, flag);
+        PortKind::Tap(tap) => {
+            let plain = if let PortKind::Tap(plain) = plain { plain.clone() } else { TapConfig::default() };
+            let TapConfig { mtu, persist, owner, up, host, offload } = tap;
+            lines.push(("type", text("tap")));
+            lines.push(("device", text(&config.device)));
+            put(&mut lines, "mtu", *mtu, plain.mtu, |mtu| mtu.unwrap_or_default().to_string());
+            put(&mut lines, "persist", *persist, plain.persist, flag);
+            put(&mut lines, "owner", owner.as_ref(), plain.owner.as_ref(), |owner| match owner {
+                Some(Owner::Name(user)) => text(user),
+                Some(Owner::Uid(uid)) => uid.to_string(),
+                None => String::new(),
+            });
+            put(&mut lines, "up", *up, plain.up, flag);
+            put(&mut lines, "host", *host, plain.host, flag);
+            put(&mut lines, "offload", *offload, plain.offload, flag);
         }
-        PortKind::Raw(RawConfig { exclusive, offload }) => {
-            lines.push(("type", name("raw")));
-            lines.push(("device", name(&config.device)));
-            lines.extend(exclusive.map(|exclusive| ("exclusive", exclusive.to_string())));
-            put(&mut lines, "offload", *offload, true, flag);
+        PortKind::Raw(raw) => {
+            let plain = if let PortKind::Raw(plain) = plain { plain.clone() } else { RawConfig::default() };
+            let RawConfig { exclusive, offload } = raw;
+            lines.push(("type", text("raw")));
+            lines.push(("device", text(&config.device)));
+            put(&mut lines, "exclusive", *exclusive, plain.exclusive, |on| flag(on.unwrap_or_default()));
+            put(&mut lines, "offload", *offload, plain.offload, flag);
         }
     }
     lines
 }
 
-/// What the switch does at a port.
-pub(crate) fn rules(rules: &PortRules, host: bool) -> Lines {
+/// What the switch does at a port, where it is not `plain`.
+fn rules(rules: &PortRules, plain: &PortRules) -> Lines {
     let PortRules {
         enabled,
         state,
@@ -141,7 +207,6 @@ pub(crate) fn rules(rules: &PortRules, host: bool) -> Lines {
         promisc,
         vlans,
     } = rules;
-    let plain = PortRules { learning: !host, ..PortRules::default() };
     let mut lines = Lines::new();
     put(&mut lines, "enabled", *enabled, plain.enabled, flag);
     put(&mut lines, "state", *state, plain.state, |state| text(word(&PortState::ALL, state)));
@@ -154,10 +219,12 @@ pub(crate) fn rules(rules: &PortRules, host: bool) -> Lines {
     put(&mut lines, "locked", *locked, plain.locked, flag);
     put(&mut lines, "mab", *mab, plain.mab, flag);
     put(&mut lines, "group_fwd_mask", *group_fwd_mask, plain.group_fwd_mask, mask);
-    lines.extend(backup_port.as_ref().map(|backup| ("backup_port", text(backup))));
-    lines.extend(max_macs.map(|max| ("max_macs", max.to_string())));
+    put(&mut lines, "backup_port", backup_port.as_ref(), plain.backup_port.as_ref(), |backup| {
+        text(backup.map_or("", String::as_str))
+    });
+    put(&mut lines, "max_macs", *max_macs, plain.max_macs, |max| max.unwrap_or_default().to_string());
     put(&mut lines, "promisc", *promisc, plain.promisc, flag);
-    if let Some(PortVlans { pvid, members, untagged }) = vlans {
+    if let Some(PortVlans { pvid, members, untagged }) = vlans.as_ref().filter(|_| *vlans != plain.vlans) {
         let list = |vlans| {
             let ranges = vlans::ranges(vlans).into_iter().map(|range| text(&range));
             format!("[{}]", ranges.collect::<Vec<_>>().join(", "))
@@ -248,7 +315,11 @@ mod tests {
          [[fdb]]\nmac = \"02:00:00:00:00:03\"\nport = \"h\"\ntype = \"local\"\n\
          [[fdb]]\nmac = \"02:00:00:00:00:04\"\nport = \"a\"\ntype = \"extern_learn\"\n\
          [[fdb]]\nmac = \"02:00:00:00:00:05\"\ntype = \"blackhole\"\n\
-         [metrics]\nlisten = \"[::1]:9817\"\n"
+         [metrics]\nlisten = \"[::1]:9817\"\n\
+         [profiles.vm]\nflood = false\nmax_macs = 9\nvlans = [3, \"5-6\"]\nmtu = 1400\ntype = \"tap\"\nowner = \"root\"\n\
+         [ports.p1]\nprofile = \"vm\"\nflood = true\nmtu = 9000\n\
+         [ports.p2]\nprofile = \"vm\"\naccess = 8\nhairpin = true\n\
+         [ports.many]\ntype = \"raw\"\ndevice = \"vnet*\"\nisolated = true\nmax_ports = 5\n"
             .to_owned()
     }
 
@@ -260,6 +331,32 @@ mod tests {
             let written = to_toml(&config);
             assert_eq!(crate::parse("b.toml", &written).unwrap(), config, "{written}");
         }
+    }
+
+    #[test]
+    fn a_port_says_only_what_its_profile_does_not() {
+        let source = "[profiles.vm]\ntype = \"raw\"\nisolated = true\nmax_macs = 4\naccess = 7\n\
+                      [bridge]\nvlan_filtering = true\n\
+                      [ports.a]\nprofile = \"vm\"\n[ports.b]\nprofile = \"vm\"\nisolated = false\nmax_macs = 5\n\
+                      [ports.c]\nprofile = \"vm\"\ntrunk = [8]\n";
+        let mut config = crate::parse("a.toml", source).unwrap();
+        assert!(config.ports[0].rules.isolated && !config.ports[1].rules.isolated);
+        let vlans = config.ports[2].rules.vlans.as_ref().unwrap();
+        assert!(vlans.pvid.is_none() && vlans.members.len() == 1, "{vlans:?}");
+        let written = to_toml(&config);
+        for expected in [
+            "[profiles.vm]\ntype = \"raw\"\nisolated = true\nmax_macs = 4\naccess = 7\n",
+            "[ports.a]\ntype = \"raw\"\nprofile = \"vm\"\ndevice = \"a\"\n\n",
+            "[ports.b]\ntype = \"raw\"\nprofile = \"vm\"\ndevice = \"b\"\nisolated = false\nmax_macs = 5\n\n",
+            "[ports.c]\ntype = \"raw\"\nprofile = \"vm\"\ndevice = \"c\"\nvlans = [\"8\"]\n",
+        ] {
+            assert!(written.contains(expected), "{expected}\n{written}");
+        }
+        // What no key takes away from a profile is said without it.
+        config.ports[0].rules.max_macs = None;
+        let written = to_toml(&config);
+        let again = crate::parse("b.toml", &written).unwrap();
+        assert_eq!((&again.ports[0].rules, &again.ports[0].profile), (&config.ports[0].rules, &None));
     }
 
     #[test]

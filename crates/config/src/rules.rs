@@ -35,6 +35,24 @@ pub(crate) fn read(
     host: bool,
     findings: &mut Findings<'_>,
 ) -> (PortRules, Option<At<String>>) {
+    let (rules, backup) = read_values(section, host, findings);
+    let rules = PortRules { promisc: read_promisc(section, host, findings), ..rules };
+    if host {
+        refuse_for_host(section, findings);
+    } else if rules.mab && !(rules.locked && rules.learning) {
+        let at = section.value("mab").map_or(section.span.clone(), |at| at.span);
+        let message = format!("`mab` in {} needs `locked` and `learning`", section.title);
+        findings.add(at, message, "add `locked = true` and leave `learning` on, or remove the line");
+    }
+    (rules, backup)
+}
+
+/// The same of each key by itself, whether they go together or not.
+pub(crate) fn read_values(
+    section: &Section<'_>,
+    host: bool,
+    findings: &mut Findings<'_>,
+) -> (PortRules, Option<At<String>>) {
     let plain = PortRules { learning: !host, ..PortRules::default() };
     let mut flag = |key, default| section.boolean(key, findings).unwrap_or(default);
     let rules = PortRules {
@@ -54,16 +72,8 @@ pub(crate) fn read(
         backup_port: None,
         max_macs: section.number("max_macs", MAX_MACS, findings).and_then(|max| u32::try_from(max).ok()),
     };
-    let rules = PortRules { promisc: read_promisc(section, host, findings), ..rules };
     let backup = section.text("backup_port", findings);
     let backup = backup.map(|at| At { value: at.value.to_owned(), span: at.span });
-    if host {
-        refuse_for_host(section, findings);
-    } else if rules.mab && !(rules.locked && rules.learning) {
-        let at = section.value("mab").map_or(section.span.clone(), |at| at.span);
-        let message = format!("`mab` in {} needs `locked` and `learning`", section.title);
-        findings.add(at, message, "add `locked = true` and leave `learning` on, or remove the line");
-    }
     (rules, backup)
 }
 

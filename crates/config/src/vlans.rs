@@ -13,7 +13,7 @@ use crate::section::{At, Section, did_you_mean, integer};
 
 const VIDS: Range<i64> = 1..4095;
 /// The keys of a port that are about VLANs.
-const OF_PORT: [&str; 6] = ["pvid", "vlans", "untagged", "access", "trunk", "native"];
+pub(crate) const OF_PORT: [&str; 6] = ["pvid", "vlans", "untagged", "access", "trunk", "native"];
 /// What `access` stands for, and `trunk` with `native`: nothing else can be said beside them.
 const LONG: [&str; 3] = ["pvid", "vlans", "untagged"];
 

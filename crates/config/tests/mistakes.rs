@@ -61,7 +61,7 @@ fn unknown_keys() {
         1,
         "vrf",
         "unknown key `vrf` in [ports.uplink]",
-        "known here: type, device, enabled, state, learning, flood, mcast_flood, bcast_flood, hairpin, isolated, \
+        "known here: type, device, profile, max_ports, enabled, state, learning, flood, mcast_flood, bcast_flood, hairpin, isolated, \
          locked, mab, group_fwd_mask, backup_port, max_macs, access, trunk, native, pvid, vlans, untagged, exclusive, \
          offload",
     );
@@ -104,7 +104,7 @@ fn unknown_tables() {
         1,
         "vlans",
         "unknown table `vlans`",
-        "the tables of this file are [bridge], [ports.NAME], [[fdb]], [metrics]",
+        "the tables of this file are [bridge], [profiles.NAME], [ports.NAME], [[fdb]], [metrics]",
     );
     added("[fdb]\nport = \"lan\"", 1, "fdb", "`fdb` is a single table here", "it is written as [[fdb]]");
     one(
@@ -873,4 +873,115 @@ fn nothing_is_learnt_from_reserved_addresses_where_a_port_is_locked_unless_the_f
     ] {
         assert_eq!(parse("sw.toml", &text).unwrap().bridge.no_linklocal_learn, expected, "{text}");
     }
+}
+
+#[test]
+fn profiles() {
+    added(
+        "[profiles.vm]\nflood = 1",
+        2,
+        "1",
+        "`flood` in [profiles.vm] must be true or false, not a whole number",
+        "as `flood = true`",
+    );
+    // What is wrong in a profile is told once, however many take it.
+    let taken = "[profiles.vm]\nflood = 1\n[ports.a]\ntype = \"raw\"\nprofile = \"vm\"\n[ports.b]\ntype = \"tap\"\nprofile = \"vm\"";
+    added(
+        taken,
+        2,
+        "1",
+        "`flood` in [profiles.vm] must be true or false, not a whole number",
+        "as `flood = true`",
+    );
+    added(
+        "[profiles.vm]\ndevice = \"a\"",
+        2,
+        "device",
+        "`device` can't stand in a profile",
+        "it belongs to one port: write it below [ports.NAME]",
+    );
+    added(
+        "[profiles.vm]\nfloot = true",
+        2,
+        "floot",
+        "unknown key `floot` in [profiles.vm]",
+        "did you mean `flood`?",
+    );
+    added(
+        "[profiles]\nvm = 1",
+        2,
+        "vm",
+        "profile `vm` must be a table, not a whole number",
+        "as [profiles.vm] with its options in the lines below",
+    );
+    added(
+        "profile = \"wm\"\n[profiles.vm]",
+        1,
+        "\"wm\"",
+        "no profile `wm` for [ports.uplink]",
+        "did you mean `vm`?",
+    );
+    added(
+        "profile = \"x\"\n[profiles.guest]\n[profiles.router]",
+        1,
+        "\"x\"",
+        "no profile `x` for [ports.uplink]",
+        "known here: guest, router",
+    );
+    added(
+        "profile = \"vm\"",
+        1,
+        "\"vm\"",
+        "no profile `vm` for [ports.uplink]",
+        "there are none: a profile begins with a line [profiles.NAME]",
+    );
+    // A key that the port's type has not.
+    added(
+        "profile = \"vm\"\n[profiles.vm]\nmtu = 1500",
+        3,
+        "mtu",
+        "`mtu` is an option of ports with type = \"tap\"; this one is \"raw\"",
+        "remove the line, or make it a port with type = \"tap\"",
+    );
+}
+
+#[test]
+fn patterns() {
+    added(
+        "[ports.a]\ntype = \"tap\"\ndevice = \"t*\"",
+        3,
+        "\"t*\"",
+        "`device` in [ports.a] stands for many interfaces",
+        "only ports with type = \"raw\" can be made for interfaces that appear",
+    );
+    added(
+        "[ports.a]\ntype = \"raw\"\ndevice = \"*\"",
+        3,
+        "\"*\"",
+        "the interface name `*` would take every interface of this host",
+        "name what they have in common, as \"vnet*\"",
+    );
+    added(
+        "max_ports = 3",
+        1,
+        "3",
+        "`max_ports` in [ports.uplink] needs a `device` with a *",
+        "remove the line: a port is on one interface",
+    );
+    added(
+        "[ports.a]\ntype = \"raw\"\ndevice = \"v*\"\n[[fdb]]\nmac = \"02:00:00:00:00:01\"\nport = \"a\"",
+        6,
+        "\"a\"",
+        "`a` is no port: it makes one for each interface",
+        "name a port whose `device` is one interface",
+    );
+    added(
+        "backup_port = \"a\"\n[ports.a]\ntype = \"raw\"\ndevice = \"v*\"",
+        1,
+        "\"a\"",
+        "`a` is no port: it makes one for each interface",
+        "name a port whose `device` is one interface",
+    );
+    let only = parse("sw.toml", "[ports.a]\ntype = \"raw\"\ndevice = \"v*\"\n").unwrap();
+    assert_eq!((only.ports.len(), only.patterns.len()), (0, 1));
 }

@@ -98,8 +98,8 @@ impl Control {
     }
 
     /// What a reload would do.
-    pub(super) fn diff_config(&self) -> Result<Changes, CallError> {
-        let new = (self.read_again)().map_err(|error| refused(&error))?;
+    pub(super) fn diff_config(&mut self) -> Result<Changes, CallError> {
+        let new = (self.read_again)().and_then(|new| self.matched(new)).map_err(|error| refused(&error))?;
         Ok(shown(config::changes(&self.config, &new)))
     }
 
@@ -113,17 +113,17 @@ impl Control {
                 "there is a port {name} already: set it, or delete it first"
             )));
         }
-        let port = self.read_port(name, options)?;
-        let locked = port.rules.locked;
-        let mut new = self.with_ports(|ports| ports.push(port));
-        new.bridge.no_linklocal_learn |= locked;
-        self.apply(new).map_err(|error| refused(&error))?;
+        if self.config.patterns.iter().any(|pattern| pattern.port.name == name) {
+            return Err(CallError::Refused(format!("there are ports of {name} already: delete it first")));
+        }
+        let new = self.with_port(name, options)?;
+        self.matched(new).and_then(|new| self.apply(new)).map_err(|error| refused(&error))?;
         info!(port = name, "the port was added at run time");
         Ok(())
     }
 
-    /// Checks a port as one of the file among those there are.
-    fn read_port(&self, name: &str, options: BTreeMap<String, Value>) -> Result<PortConfig, CallError> {
+    /// The configuration with one port more, or one pattern, which is checked as one of the file among those there are.
+    fn with_port(&self, name: &str, options: BTreeMap<String, Value>) -> Result<Config, CallError> {
         let mut text = config::to_toml(&self.config);
         text += &format!("\n[ports.{}]\n", config::header_key(name));
         for (key, value) in options {
@@ -141,13 +141,45 @@ impl Control {
             let said: Vec<_> = problems.iter().map(in_one_line).collect();
             CallError::Refused(said.join("; "))
         })?;
+        let mut config = self.config.clone();
+        if let Some(pattern) = read.patterns.into_iter().find(|pattern| pattern.port.name == name) {
+            config.bridge.no_linklocal_learn |= pattern.port.rules.locked;
+            config.patterns.push(pattern);
+            return Ok(config);
+        }
         let port = read.ports.into_iter().find(|port| port.name == name);
-        port.ok_or_else(|| CallError::Refused(format!("`{name}` can't be the name of a port")))
+        let port = port.ok_or_else(|| CallError::Refused(format!("`{name}` can't be the name of a port")))?;
+        config.bridge.no_linklocal_learn |= port.rules.locked;
+        // Before those that patterns have made.
+        let fixed = config.ports.iter().filter(|port| port.made_by.is_none()).count();
+        config.ports.insert(fixed, port);
+        Ok(config)
+    }
+
+    fn delete_pattern(&mut self, name: &str) -> Result<(), CallError> {
+        let mut new = self.config.clone();
+        new.patterns.retain(|pattern| pattern.port.name != name);
+        new.ports.retain(|port| port.made_by.as_deref() != Some(name));
+        if new.patterns.is_empty() && new.ports.is_empty() {
+            let message = format!("{name} is all there is: a switch without ports has nothing to do");
+            return Err(CallError::Refused(message));
+        }
+        // Its interfaces may be another pattern's.
+        self.matched(new).and_then(|new| self.apply(new)).map_err(|error| refused(&error))?;
+        info!(ports = name, "ports of that pattern were taken away at run time");
+        Ok(())
     }
 
     pub(super) fn delete_port(&mut self, name: &str) -> Result<(), CallError> {
-        self.port_of(name)?;
-        if self.attachments.len() == 1 {
+        if self.config.patterns.iter().any(|pattern| pattern.port.name == name) {
+            return self.delete_pattern(name);
+        }
+        if let Some(pattern) = &self.port_of(name)?.config.made_by {
+            let message =
+                format!("port {name} is there because {pattern} makes it: it goes with its interface");
+            return Err(CallError::Refused(message));
+        }
+        if self.attachments.len() == 1 && self.config.patterns.is_empty() {
             let message = format!("port {name} is the only one: a switch without ports has nothing to do");
             return Err(CallError::Refused(message));
         }

@@ -50,7 +50,7 @@ impl Control {
     /// The worker does not answer.
     pub(super) fn snapshot(&mut self) -> Result<Snapshot, NoAnswer> {
         // Before anybody sees it: no counter is ever seen to run backwards, whatever ends this process.
-        self.save_all();
+        self.look();
         let ids: Vec<_> = self.attachments.iter().map(|port| port.id).collect();
         let asked = ids.clone();
         let (settings, entries, dynamic, fdb, known) = self.worker.ask(move |bridge, _| {
