@@ -19,6 +19,7 @@ use crate::monitor::Monitors;
 use crate::open::{Opened, Opener};
 use crate::patterns::{self, Unmatched};
 use crate::run_dir::RunDir;
+use crate::sandbox::{self, Files};
 use crate::start::{Heritage, Start};
 use crate::state::Heirs;
 use crate::systemd;
@@ -51,6 +52,11 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         Some(lock) => RunDir::adopt(&config.bridge.name, lock),
         None => RunDir::take(&config.bridge.name)?,
     };
+    sandbox::enter(&Files {
+        config: arguments.config.as_deref(),
+        run_dir: run_dir.path(),
+        socket: config.metrics.as_ref().and_then(metrics::socket_path),
+    })?;
     let scraped = descriptors.metrics();
     let scrapes = config.metrics.as_ref().map(|address| metrics::listener(address, scraped)).transpose();
     let scrapes = match scrapes {

@@ -11,6 +11,7 @@ use mio::Waker;
 
 use crate::clock::Clock;
 use crate::command::{Command, Event, Report};
+use crate::sandbox;
 use crate::to_worker::ToWorker;
 use crate::worker::Worker;
 
@@ -34,7 +35,7 @@ impl Forwarding {
     pub(crate) fn start(&mut self, worker: Worker) -> anyhow::Result<()> {
         let (events, wake_control) = (self.events.clone(), Arc::clone(&self.wake_control));
         let forward = move || {
-            let result = give_up_rights().and_then(|()| worker.run(Clock));
+            let result = give_up_rights().and_then(|()| enter_sandbox()).and_then(|()| worker.run(Clock));
             if result.is_err() && events.try_send(Event::Ended).is_ok() {
                 let _ = wake_control.wake();
             }
@@ -69,4 +70,9 @@ pub(crate) fn give_up_rights() -> io::Result<()> {
         caps::clear(None, set).map_err(io::Error::other)?;
     }
     Ok(())
+}
+
+/// Nor has the one that forwards for most system calls.
+fn enter_sandbox() -> io::Result<()> {
+    sandbox::enter_forwarding().map_err(|error| io::Error::other(format!("{error:#}")))
 }

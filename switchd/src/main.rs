@@ -27,6 +27,7 @@ mod patterns;
 mod ready;
 mod reload;
 mod run_dir;
+mod sandbox;
 mod saving;
 mod start;
 mod state;

@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
@@ -76,6 +76,11 @@ impl RunDir {
     /// As `dup(2)`.
     pub(crate) fn lock(&self) -> std::io::Result<OwnedFd> {
         self.lock.as_fd().try_clone_to_owned()
+    }
+
+    /// The directory itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where a new process asks for the ports.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use control::types::FdbFilter;
 
 use crate::link::{self, End, veth};
+use crate::switchd::FORBIDDEN;
 use crate::{Machine, Namespace, ping, wait_until};
 
 /// Ample time for what takes milliseconds on a machine that is not busy.
@@ -181,6 +182,16 @@ impl Service {
     /// It does not; the message shows the journal.
     pub fn wait_for_log(&self, text: &str) -> Result<()> {
         wait_until(SOON, text, || self.journal().contains(text)).with_context(|| self.journal())
+    }
+}
+
+impl Drop for Service {
+    /// # Panics
+    /// It made a system call that its own sandbox does not know: each test is a test of that, too.
+    fn drop(&mut self) {
+        let journal = self.journal();
+        let strange: Vec<_> = journal.lines().filter(|line| line.contains(FORBIDDEN)).collect();
+        assert!(strange.is_empty() || std::thread::panicking(), "{strange:#?}");
     }
 }
 

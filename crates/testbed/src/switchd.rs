@@ -187,6 +187,18 @@ impl Switchd {
     }
 }
 
+/// What it says of a system call that it is not to make.
+pub(crate) const FORBIDDEN: &str = "is not one that switchd makes";
+
+impl Drop for Switchd {
+    /// # Panics
+    /// It made a system call that its own sandbox does not know: each test is a test of that, too.
+    fn drop(&mut self) {
+        let strange: Vec<_> = self.log().into_iter().filter(|line| line.contains(FORBIDDEN)).collect();
+        assert!(strange.is_empty() || std::thread::panicking(), "{strange:#?}");
+    }
+}
+
 /// The `switchd` to test: `$CARGO_BIN_EXE_switchd` where cargo sets it, else the one of the debug build.
 ///
 /// # Errors

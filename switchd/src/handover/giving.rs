@@ -15,6 +15,7 @@ use rustix::net::{
 use tracing::info;
 
 use super::channel::{BATCH, Channel, Word};
+use crate::sandbox;
 
 /// How long a process that was given the ports may prepare, and then take to forward.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,6 +55,8 @@ impl Giving {
         let program = arguments.next().context("this process does not know its program")?;
         let mut command = Command::new(&program);
         command.args(arguments.filter(|argument| argument != "--takeover")).arg("--takeover");
+        let (name, value) = sandbox::for_successor();
+        command.env(name, value);
         // They name this process.
         for variable in ["WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
             command.env_remove(variable);

@@ -10,6 +10,7 @@ mod listener;
 mod snapshot;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -114,6 +115,14 @@ impl Drop for Metrics {
     }
 }
 
+/// The Unix socket of an address that is one.
+pub(crate) fn socket_path(address: &Listen) -> Option<&Path> {
+    match address {
+        Listen::Unix(path) => Some(path),
+        Listen::Tcp(_) => None,
+    }
+}
+
 impl Control {
     /// Says what is known to whoever asked for it.
     pub(crate) fn answer_scrape(&mut self) {
@@ -121,7 +130,11 @@ impl Control {
         let Some(request) = requests.and_then(|requests| requests.try_recv().ok()) else { return };
         match self.snapshot() {
             // One that has given up hears nothing.
-            Ok(snapshot) => drop(request.send(snapshot)),
+            Ok(snapshot) => {
+                // Before anybody sees it: no counter is ever seen to run backwards.
+                self.look();
+                drop(request.send(snapshot));
+            }
             Err(error) => warn!("{error}; no metrics"),
         }
     }

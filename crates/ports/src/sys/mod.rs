@@ -1,6 +1,7 @@
 //! System calls that no safe crate offers: one small wrapper each, one file per device or protocol.
 #![allow(unsafe_code)]
 
+pub mod denied;
 pub mod ethtool;
 pub mod inherited;
 pub mod packet;

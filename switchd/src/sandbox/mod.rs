@@ -1,0 +1,70 @@
+//! What this process can do from its start on, whatever a frame, a client or a file makes of it: the system calls that
+//! it makes ([`calls`]) and no others, on the files that it uses ([`files`]) and no others. The thread that forwards
+//! can do much less.
+//!
+//! A new process that takes over is started by the old one, and so has the same sandbox or a narrower one.
+
+mod calls;
+mod files;
+
+use std::ffi::OsString;
+
+use anyhow::Context;
+pub(crate) use files::Files;
+use ports::sys::denied;
+use seccompiler::{apply_filter, apply_filter_all_threads};
+use tracing::{info, warn};
+
+/// Tells a process that was started from within the sandbox in which one it is: putting on the same one again
+/// would only cost time with each system call.
+const INHERITED: &str = "SWITCHD_SANDBOX";
+
+/// Puts the whole process into its sandbox. Where the kernel has no such thing, says so.
+///
+/// # Errors
+/// The kernel has it, and yet refuses.
+pub(crate) fn enter(files: &Files<'_>) -> anyhow::Result<()> {
+    denied::tell().context("can't catch SIGSYS")?;
+    if std::env::var_os(INHERITED).is_some_and(|inherited| inherited == identity()) {
+        return Ok(());
+    }
+    match files::restrict(files).context("can't restrict the files that this process sees")? {
+        files::Restricted::All => {}
+        files::Restricted::Some => {
+            info!("this kernel's Landlock is an old one: not all access to files is checked")
+        }
+        files::Restricted::Nothing => {
+            warn!("this kernel has no Landlock: only file permissions restrict this process")
+        }
+    }
+    let filter = calls::filter(&calls::of_process())?;
+    if let Err(error) = apply_filter_all_threads(&filter) {
+        warn!("this kernel does not filter system calls: {error}");
+    }
+    Ok(())
+}
+
+/// Lets this thread make no system calls but those of forwarding.
+///
+/// # Errors
+/// The kernel refuses what it did for the process.
+pub(crate) fn enter_forwarding() -> anyhow::Result<()> {
+    if !calls::are_filtered() {
+        return Ok(());
+    }
+    apply_filter(&calls::filter(&calls::of_forwarding())?).context("can't restrict the forwarding thread")
+}
+
+/// What a process that is started from here is to find in its environment.
+pub(crate) fn for_successor() -> (&'static str, OsString) {
+    (INHERITED, identity())
+}
+
+/// The version and its list: what is not the same is put on again.
+fn identity() -> OsString {
+    let calls: Vec<u8> = calls::of_process().iter().flat_map(|call| call.to_le_bytes()).collect();
+    format!("{}-{:08x}", env!("CARGO_PKG_VERSION"), crc32fast::hash(&calls)).into()
+}
+
+#[cfg(test)]
+mod tests;
