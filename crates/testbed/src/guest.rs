@@ -8,22 +8,24 @@
 mod console;
 mod cpio;
 mod image;
+mod lab;
+mod qemu;
 mod transfer;
 
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub use console::Answer;
-use console::Console;
+pub use lab::Lab;
+use qemu::{Qemu, Size};
 pub use transfer::{guest_to_guest, guest_to_namespace, namespace_to_guest};
 
 use crate::{Namespace, Ping, command, wait_until};
 
-/// Ample time to boot on a busy machine.
-const BOOT: Duration = Duration::from_secs(90);
+/// Enough for what a guest has to do.
+const SIZE: Size = Size { processors: 1, megabytes: 256 };
 
 /// Ample time for a command that does nothing long.
 const SOON: Duration = Duration::from_secs(20);
@@ -42,10 +44,10 @@ pub struct GuestOptions {
 /// A running guest. Dropping it kills QEMU, and with it the TAP goes.
 #[derive(Debug)]
 pub struct Guest {
-    qemu: Child,
-    console: Console,
+    qemu: Qemu,
     options: GuestOptions,
-    ready: bool,
+    /// It has its addresses.
+    addressed: bool,
 }
 
 impl Guest {
@@ -55,23 +57,13 @@ impl Guest {
     /// # Errors
     /// QEMU, the kernel or busybox are not installed, or the TAP can't be opened.
     pub fn start(namespace: &Namespace, options: GuestOptions) -> Result<Self> {
-        let image = image::image()?;
+        let image = image::image(&image::GUEST)?;
         let mut qemu = namespace.command("qemu-system-x86_64");
-        // Not microvm, though it is smaller: it now and then hangs at boot, calibrating its clock.
-        qemu.args(["-accel", "tcg", "-cpu", "max", "-M", "q35", "-m", "256"]);
-        qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"]);
-        qemu.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(&image.root);
-        qemu.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]);
         let tap = format!("tap,id=n0,ifname={},script=no,downscript=no", options.tap);
         // Without a boot ROM, which is of a package that need not be there.
         let card = format!("virtio-net-pci,netdev=n0,mac={},romfile=", options.mac);
         qemu.args(["-netdev", &tap, "-device", &card]);
-        qemu.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut qemu = qemu.spawn().context("can't start QEMU")?;
-        let (Some(input), Some(output)) = (qemu.stdin.take(), qemu.stdout.take()) else {
-            anyhow::bail!("no pipes to QEMU");
-        };
-        let mut guest = Self { qemu, console: Console::new(input, output), options, ready: false };
+        let mut guest = Self { qemu: Qemu::start(qemu, &image, SIZE)?, options, addressed: false };
         guest.wait_for_tap(namespace)?;
         Ok(guest)
     }
@@ -84,16 +76,11 @@ impl Guest {
             namespace.ip(&format!("link set {tap} up")).is_ok()
                 && namespace.ip(&format!("-d link show dev {tap}")).is_ok_and(on)
         };
-        let waited = wait_until(SOON, "QEMU opens its TAP", || opened() || !self.is_running());
-        if waited.is_ok() && self.is_running() {
+        let waited = wait_until(SOON, "QEMU opens its TAP", || opened() || !self.qemu.is_running());
+        if waited.is_ok() && self.qemu.is_running() {
             return Ok(());
         }
-        let _ = self.qemu.kill();
-        let mut said = String::new();
-        if let Some(mut stderr) = self.qemu.stderr.take() {
-            let _ = std::io::Read::read_to_string(&mut stderr, &mut said);
-        }
-        anyhow::bail!("QEMU does not open {tap}: {}", said.trim())
+        anyhow::bail!("QEMU does not open {tap}: {}", self.qemu.end())
     }
 
     /// Waits until the guest takes commands and has its addresses.
@@ -101,8 +88,8 @@ impl Guest {
     /// # Errors
     /// It does not boot; the message shows its console.
     pub fn wait_ready(&mut self) -> Result<()> {
-        ensure!(self.ready_within(BOOT)?, "the guest on {} does not boot within {BOOT:?}", self.options.tap);
-        Ok(())
+        self.qemu.wait_ready(&format!("the guest on {}", self.options.tap))?;
+        self.address()
     }
 
     /// Waits at most this long until the guest takes commands and has its addresses, and says whether it
@@ -111,18 +98,22 @@ impl Guest {
     /// # Errors
     /// QEMU has ended; the message shows the guest's console.
     pub fn ready_within(&mut self, timeout: Duration) -> Result<bool> {
-        if self.ready {
-            return Ok(true);
+        let ready = self.qemu.ready_within(timeout)?;
+        if ready {
+            self.address()?;
         }
-        if !self.console.is_ready(timeout)? {
-            return Ok(false);
+        Ok(ready)
+    }
+
+    fn address(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.addressed, true) {
+            return Ok(());
         }
-        self.ready = true;
         self.check("ip link set eth0 up")?;
         for address in self.options.addresses.clone() {
             self.check(&format!("ip address add {address} dev eth0"))?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Runs a line of shell in the guest, to its end or for `timeout`, and returns what it said. What runs
@@ -132,7 +123,7 @@ impl Guest {
     /// The guest does not answer; a command that fails is an answer.
     pub fn run(&mut self, command: &str, timeout: Duration) -> Result<Answer> {
         self.wait_ready()?;
-        self.console.run(command, timeout)
+        self.qemu.run(command, timeout)
     }
 
     /// Runs a short line of shell in the guest and returns what it said.
@@ -184,20 +175,9 @@ impl Guest {
         self.qemu.id()
     }
 
-    fn is_running(&mut self) -> bool {
-        matches!(self.qemu.try_wait(), Ok(None))
-    }
-
     fn signal(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("no process id")?;
         kill_process(pid, signal).with_context(|| format!("QEMU on {} has ended", self.options.tap))
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
     }
 }
 
@@ -208,7 +188,7 @@ pub fn missing() -> Vec<&'static str> {
     if command::run("qemu-system-x86_64 --version").is_err() {
         missing.push("qemu-system-x86");
     }
-    if image::image().is_err() {
+    if image::image(&image::GUEST).is_err() {
         missing.extend(["linux-image-cloud-amd64", "busybox-static"]);
     }
     missing

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use testbed::guest::{guest_to_guest, guest_to_namespace, namespace_to_guest};
-use testbed::{End, Guest, GuestOptions, Namespace, kernel_bridge, ping, veth};
+use testbed::{End, Guest, GuestOptions, Lab, Namespace, kernel_bridge, ping, veth};
 
 #[allow(clippy::unwrap_used, reason = "a test's own")]
 fn guest(namespace: &Namespace, number: u32) -> Guest {
@@ -74,4 +74,26 @@ fn a_tap_that_cannot_be_opened_says_so() {
     let options = GuestOptions { tap: "vnet1".into(), mac: "52:54:00:00:00:01".into(), addresses: vec![] };
     let error = Guest::start(&switch, options).unwrap_err().to_string();
     assert!(error.contains("vnet1"), "{error}");
+}
+
+#[test]
+fn programs_of_this_machine_run_on_debians_kernel() {
+    let mut lab = Lab::boot(&[&std::env::current_exe().unwrap(), Path::new("/etc/hostname")]).unwrap();
+    assert!(lab.check("uname -r").unwrap().trim().ends_with("-cloud-amd64"));
+    // What this machine's own kernel may not have.
+    lab.check(
+        "ip link add br0 type bridge vlan_filtering 1 && ip link add link br0 name br0.7 type vlan id 7",
+    )
+    .unwrap();
+    assert!(lab.check("bridge vlan show").unwrap().contains("PVID Egress Untagged"));
+    lab.check("[ -c /dev/net/tun ] && [ -c /dev/vhost-net ] && ip netns add a && ip netns exec a ip link")
+        .unwrap();
+    assert_eq!(lab.check("cat /lab/hostname").unwrap(), std::fs::read_to_string("/etc/hostname").unwrap());
+    let me = std::env::current_exe().unwrap();
+    let this = format!("/lab/{}", me.file_name().unwrap().to_str().unwrap());
+    assert!(lab.check(&format!("{this} --list")).unwrap().contains("programs_of_this_machine_run_on"));
+    let error = lab.check("echo so it is; exit 3").unwrap_err().to_string();
+    assert!(error.contains("status 3") && error.contains("so it is"), "{error}");
+    let error = lab.pass("echo begun; sleep 100", Duration::from_secs(1)).unwrap_err().to_string();
+    assert!(error.contains("no end within 1s") && error.contains("begun"), "{error}");
 }

@@ -50,6 +50,12 @@ impl Console {
         Ok(self.read_to("\n\u{1}ready\n", timeout)?.is_some())
     }
 
+    /// The end of what has come and was not an answer.
+    pub(super) fn last_lines(&self, most: usize) -> String {
+        let lines: Vec<&str> = self.unread.lines().collect();
+        lines.get(lines.len().saturating_sub(most)..).unwrap_or_default().join("\n")
+    }
+
     pub(super) fn run(&mut self, command: &str, timeout: Duration) -> Result<Answer> {
         ensure!(command.len() < LONGEST && !command.contains('\n'), "not one line: {command}");
         self.number += 1;

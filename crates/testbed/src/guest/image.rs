@@ -1,10 +1,11 @@
-//! What a guest boots: the kernel of Debian's cloud image package, and a first root of busybox, a few
-//! kernel modules, iperf3 where the machine has it, and [`init.sh`](../../src/guest/init.sh).
+//! What a guest boots: the kernel of Debian's cloud image package, and a first root of busybox, kernel modules,
+//! programs of this machine, iperf3 where it has it, and [`init.sh`](../../src/guest/init.sh).
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -15,8 +16,59 @@ use crate::{command, pattern};
 const INIT: &str = include_str!("init.sh");
 const SEND: &str = include_str!("send.sh");
 
-/// Loaded by `init.sh`, or there for a test to load: tagged and tunnelled traffic.
-const MODULES: [&str; 7] = ["virtio_pci", "virtio_net", "8021q", "vxlan", "geneve", "ip_gre", "ipip"];
+/// What a kind of guest has.
+#[derive(Debug)]
+pub(super) struct Contents {
+    /// Part of the name of the file where it is kept.
+    name: &'static str,
+    /// Kernel modules, with what they depend on.
+    pub(super) modules: &'static [&'static str],
+    /// Its shell: busybox, which prefers its own commands to programs, or one of `programs`.
+    shell: &'static str,
+    /// Programs of this machine that it has to have.
+    programs: &'static [&'static str],
+}
+
+/// A virtual machine on a port. Its modules are loaded by `init.sh`, or there for a test to load: tagged and tunnelled
+/// traffic.
+pub(super) const GUEST: Contents = Contents {
+    name: "guest",
+    modules: &["virtio_pci", "virtio_net", "8021q", "vxlan", "geneve", "ip_gre", "ipip"],
+    shell: "busybox",
+    programs: &[],
+};
+
+/// A machine with a switch: all that tests of networks ask of a kernel, and the commands that they run.
+pub(super) const LAB: Contents = Contents {
+    name: "lab",
+    modules: &[
+        "bridge",
+        "veth",
+        "tun",
+        "8021q",
+        "vhost_net",
+        "macvlan",
+        "vxlan",
+        "geneve",
+        "ip_gre",
+        "ipip",
+        "nf_tables",
+        "sch_ingress",
+        "cls_u32",
+    ],
+    shell: "dash",
+    programs: &[
+        "/usr/bin/dash",
+        "/usr/sbin/ip",
+        "/usr/sbin/bridge",
+        "/usr/sbin/tc",
+        "/usr/sbin/nft",
+        "/usr/sbin/ethtool",
+        "/usr/sbin/sysctl",
+        "/usr/bin/tcpdump",
+        "/usr/bin/ping",
+    ],
+};
 
 /// How often the test pattern stands in its file: 4 MiB in all.
 const PATTERNS: usize = 64;
@@ -32,17 +84,18 @@ pub(super) struct Image {
 }
 
 /// Finds the newest cloud kernel and makes its root under `target/testbed/`, unless it is there already.
-pub(super) fn image() -> Result<Image> {
+pub(super) fn image(contents: &Contents) -> Result<Image> {
     let version = newest_kernel().context(
         "no kernel for guests in /boot: install linux-image-cloud-amd64 (`cargo xtask setup` does it)",
     )?;
     let directory = target_directory().join("testbed");
-    let root = directory.join(format!("guest-{version}-{:016x}.cpio", fingerprint()));
+    let name = contents.name;
+    let root = directory.join(format!("{name}-{version}-{:016x}.cpio", fingerprint(contents)));
     if !root.exists() {
         fs::create_dir_all(&directory)?;
         // Written aside and renamed, so that tests that start together never see half a file.
         let mut file = tempfile::NamedTempFile::new_in(&directory)?;
-        file.write_all(&archive(&version)?)?;
+        file.write_all(&archive(&version, contents)?)?;
         file.persist(&root)?;
     }
     Ok(Image { kernel: Path::new("/boot").join(format!("vmlinuz-{version}")), root })
@@ -63,19 +116,20 @@ fn numbers(version: &str) -> Vec<u32> {
 }
 
 /// Differs when what goes into the root differs.
-fn fingerprint() -> u64 {
+fn fingerprint(contents: &Contents) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
-    (INIT, SEND, MODULES).hash(&mut hasher);
-    for path in [BUSYBOX, IPERF] {
+    (INIT, SEND, contents.modules).hash(&mut hasher);
+    for path in [BUSYBOX, IPERF].iter().chain(contents.programs) {
+        path.hash(&mut hasher);
         fs::metadata(path).and_then(|file| file.modified()).ok().hash(&mut hasher);
     }
     hasher.finish()
 }
 
-fn archive(version: &str) -> Result<Vec<u8>> {
+fn archive(version: &str, contents: &Contents) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
-    for directory in ["bin", "dev", "proc", "sys", "tmp", "lib", "lib64", "etc"] {
+    for directory in ["bin", "dev", "proc", "sys", "tmp", "run", "lib", "lib64", "etc"] {
         archive.directory(directory);
     }
     archive.link("usr", ".");
@@ -83,25 +137,31 @@ fn archive(version: &str) -> Result<Vec<u8>> {
     let busybox = fs::read(BUSYBOX)
         .context("no busybox for guests: install busybox-static (`cargo xtask setup` does it)")?;
     archive.file("bin/busybox", &busybox);
-    archive.link("bin/sh", "busybox");
+    archive.link("bin/sh", contents.shell);
     archive.file("init", INIT.as_bytes());
     archive.file("bin/send", SEND.as_bytes());
     archive.file("pattern", &pattern::block()[..pattern::PERIOD].repeat(PATTERNS));
-    add_modules(&mut archive, version)?;
-    if Path::new(IPERF).exists() {
-        add_program(&mut archive, IPERF)?;
+    archive.file("etc/passwd", b"root:x:0:0:root:/:/bin/sh\n");
+    add_modules(&mut archive, version, contents.modules)?;
+    let mut libraries = Libraries::default();
+    let iperf = Some(&IPERF).filter(|path| Path::new(path).exists());
+    for program in contents.programs.iter().chain(iperf).map(Path::new) {
+        let content = fs::read(program)
+            .with_context(|| format!("no {}: `cargo xtask setup` installs it", program.display()))?;
+        archive.file(&format!("bin/{}", file_name(program)), &content);
+        libraries.add(&mut archive, program)?;
     }
     Ok(archive.finish())
 }
 
 /// Adds the modules and what they depend on, with the part of `modules.dep` that `modprobe` needs.
-fn add_modules(archive: &mut Archive, version: &str) -> Result<()> {
+fn add_modules(archive: &mut Archive, version: &str, modules: &[&str]) -> Result<()> {
     let directory = Path::new("/lib/modules").join(version);
     let list = fs::read_to_string(directory.join("modules.dep"))?;
     let mut paths = BTreeSet::new();
     let mut needed = String::new();
     for (path, on) in list.lines().filter_map(|line| line.split_once(':')) {
-        if MODULES.iter().any(|module| path.ends_with(&format!("/{module}.ko"))) {
+        if modules.iter().any(|module| path.ends_with(&format!("/{module}.ko"))) {
             paths.insert(path);
             paths.extend(on.split_whitespace());
         }
@@ -125,15 +185,24 @@ fn add_modules(archive: &mut Archive, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// Adds a program of this machine with its shared libraries, as `ldd` lists them.
-fn add_program(archive: &mut Archive, program: &str) -> Result<()> {
-    archive.file(&format!("bin/{}", program.rsplit('/').next().unwrap_or(program)), &fs::read(program)?);
-    for path in
-        command::run(&format!("ldd {program}"))?.split_whitespace().filter(|word| word.starts_with('/'))
-    {
-        let file = path.rsplit('/').next().unwrap_or(path);
-        let place = if path.starts_with("/lib64/") { "lib64" } else { "lib" };
-        archive.file(&format!("{place}/{file}"), &fs::read(path)?);
+/// The shared libraries that an archive has already.
+#[derive(Debug, Default)]
+pub(super) struct Libraries(BTreeSet<String>);
+
+impl Libraries {
+    /// Adds those of a program, as `ldd` lists them.
+    pub(super) fn add(&mut self, archive: &mut Archive, program: &Path) -> Result<()> {
+        let listed = command::output(Command::new("ldd").arg(program))?;
+        for path in listed.split_whitespace().filter(|word| word.starts_with('/')) {
+            if self.0.insert(path.to_owned()) {
+                let place = if path.starts_with("/lib64/") { "lib64" } else { "lib" };
+                archive.file(&format!("{place}/{}", file_name(Path::new(path))), &fs::read(path)?);
+            }
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+fn file_name(path: &Path) -> std::borrow::Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
 }

@@ -17,7 +17,7 @@ for module in virtio_pci virtio_net; do modprobe $module; done
 ip link set lo up
 printf '\n\001ready\n'
 while read -r number seconds command; do
-    timeout -s KILL "$seconds" sh -c "$command" </dev/null
+    timeout -s KILL "$seconds" /bin/sh -c "$command" </dev/null
     printf '\n\001%s %s\n' "$number" "$?"
 done
 poweroff -f

@@ -1,0 +1,101 @@
+//! QEMU's process, and the console of the system that it runs.
+
+use std::fmt;
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::console::{Answer, Console};
+use super::image::Image;
+
+/// Ample time to boot on a busy machine.
+const BOOT: Duration = Duration::from_secs(90);
+
+/// How many lines of its console are shown of a guest that does not boot.
+const LAST_LINES: usize = 25;
+
+/// What a guest has of everything.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    pub(super) processors: u32,
+    pub(super) megabytes: u32,
+}
+
+/// A running QEMU. Dropping it kills it.
+#[derive(Debug)]
+pub(super) struct Qemu {
+    process: Child,
+    console: Console,
+    ready: bool,
+}
+
+impl Qemu {
+    /// Starts QEMU as `command`, which has the arguments that are a guest's own.
+    pub(super) fn start(mut command: Command, image: &Image, size: Size) -> Result<Self> {
+        // Not microvm, though it is smaller: it now and then hangs at boot, calibrating its clock.
+        command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-M", "q35"]);
+        command.args(["-smp", &size.processors.to_string(), "-m", &size.megabytes.to_string()]);
+        command.args([
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+            "-serial",
+            "stdio",
+        ]);
+        command.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(&image.root);
+        command.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().context("can't start QEMU")?;
+        let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
+            bail!("no pipes to QEMU");
+        };
+        Ok(Self { process, console: Console::new(input, output), ready: false })
+    }
+
+    /// Waits until the guest takes commands; `who` it is, for the message.
+    pub(super) fn wait_ready(&mut self, who: &dyn fmt::Display) -> Result<()> {
+        if self.ready_within(BOOT)? {
+            return Ok(());
+        }
+        let console = self.console.last_lines(LAST_LINES);
+        bail!("{who} does not boot within {BOOT:?}; the end of its console:\n{console}")
+    }
+
+    pub(super) fn ready_within(&mut self, timeout: Duration) -> Result<bool> {
+        self.ready = self.ready || self.console.is_ready(timeout)?;
+        Ok(self.ready)
+    }
+
+    pub(super) fn run(&mut self, command: &str, timeout: Duration) -> Result<Answer> {
+        self.console.run(command, timeout)
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(super) fn is_running(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// Ends it, and returns what it had to say itself.
+    pub(super) fn end(&mut self) -> String {
+        let _ = self.process.kill();
+        let mut said = String::new();
+        if let Some(mut stderr) = self.process.stderr.take() {
+            let _ = stderr.read_to_string(&mut said);
+        }
+        said.trim().to_owned()
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
