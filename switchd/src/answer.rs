@@ -10,7 +10,7 @@ mod fdb;
 mod port;
 mod vlan;
 
-pub(crate) use bridge::settings_with as bridge_settings_with;
+pub(crate) use bridge::{settings_with as bridge_settings_with, shown_protocol};
 pub(crate) use fdb::shown_kind;
 pub(crate) use port::{core_state, settings_with, shown_state};
 

@@ -3,11 +3,12 @@
 
 use bridge::{BridgeSettings, PortId, PortSettings};
 use control::types::{BridgeChange, PortChange};
+use frame::Vid;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::answer::shown_state;
+use crate::answer::{shown_protocol, shown_state};
 
 /// The change from `from` to `to`.
 pub(crate) fn of_port(from: &PortSettings, to: &PortSettings, name: impl Fn(PortId) -> String) -> PortChange {
@@ -37,6 +38,10 @@ pub(crate) fn of_bridge(from: &BridgeSettings, to: &BridgeSettings) -> BridgeCha
         group_fwd_mask: changed(from.group_fwd_mask, to.group_fwd_mask),
         no_linklocal_learn: changed(from.no_linklocal_learn, to.no_linklocal_learn),
         move_damping: changed(from.move_damping.0, to.move_damping.0),
+        vlan_filtering: changed(from.vlan.filtering, to.vlan.filtering),
+        vlan_protocol: changed(from.vlan.protocol, to.vlan.protocol).map(shown_protocol),
+        default_pvid: changed(from.vlan.default_pvid, to.vlan.default_pvid)
+            .map(|pvid| pvid.map_or(0, Vid::get)),
     }
 }
 

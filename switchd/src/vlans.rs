@@ -23,6 +23,20 @@ pub(crate) fn settings(config: &VlanConfig) -> VlanSettings {
     }
 }
 
+/// The same as a file would say it.
+pub(crate) fn config(settings: &VlanSettings) -> VlanConfig {
+    VlanConfig {
+        filtering: settings.filtering,
+        protocol: match settings.protocol {
+            bridge::VlanProtocol::Dot1q => VlanProtocol::Dot1q,
+            bridge::VlanProtocol::Dot1ad => VlanProtocol::Dot1ad,
+        },
+        default_pvid: settings.default_pvid,
+        stats: settings.stats,
+        stats_per_port: settings.stats_per_port,
+    }
+}
+
 /// The VLANs of a port: those that it names, else the default one.
 pub(crate) fn table(config: &VlanConfig, port: &PortConfig) -> Vec<(Vid, Membership)> {
     let Some(PortVlans { pvid, members, untagged }) = &port.rules.vlans else {

@@ -24,6 +24,9 @@ pub struct Bridge {
     pub group_fwd_mask: u16,
     pub no_linklocal_learn: bool,
     pub move_damping: u64,
+    pub vlan_filtering: bool,
+    pub vlan_protocol: VlanProtocol,
+    pub default_pvid: u16,
     pub fdb_entries: usize,
     pub fdb_counters: FdbCounters,
 }
@@ -52,6 +55,33 @@ pub struct BridgeChange {
     pub no_linklocal_learn: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub move_damping: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan_filtering: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan_protocol: Option<VlanProtocol>,
+    /// 0: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_pvid: Option<u16>,
+}
+
+/// Which tags are VLANs, as `ip -d link` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VlanProtocol {
+    #[serde(rename = "802.1Q")]
+    Dot1q,
+    #[serde(rename = "802.1ad")]
+    Dot1ad,
+}
+
+impl VlanProtocol {
+    /// Both, with the word for it.
+    pub const ALL: [(&str, Self); 2] = [("802.1Q", Self::Dot1q), ("802.1ad", Self::Dot1ad)];
+
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
+    }
 }
 
 /// The state of a port, as in `bridge link`.

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use control::types::{Direction, EntryKind, PortState};
+use control::types::{Direction, EntryKind, PortState, VlanProtocol};
 
-use crate::values::{direction, entry_kind, key_value, mask, on_off, port_state, time, vlans};
+use crate::values::{direction, entry_kind, key_value, mask, on_off, port_state, time, vlan_protocol, vlans};
 
 /// Look at a running switchd, and steer it.
 #[derive(Debug, Parser)]
@@ -159,6 +159,15 @@ pub(crate) struct BridgeSet {
     /// How long a port must be silent before a station leaves it
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) move_damping: Option<u64>,
+    /// Whether VLANs are told apart
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    pub(crate) vlan_filtering: Option<bool>,
+    /// Which tags are VLANs; others are payload
+    #[arg(long, value_name = "802.1Q|802.1ad", value_parser = vlan_protocol())]
+    pub(crate) vlan_protocol: Option<VlanProtocol>,
+    /// The VLAN of a new port, and of those that are still in the last one; 0 for none
+    #[arg(long, value_name = "VID", value_parser = clap::value_parser!(u16).range(0..=4094))]
+    pub(crate) default_pvid: Option<u16>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -22,8 +22,16 @@ pub(crate) fn run(client: &mut Client, action: &BridgeAction, form: Form) -> Res
 }
 
 fn change(set: &BridgeSet) -> BridgeChange {
-    let BridgeSet { ageing_time, fdb_max_learned, group_fwd_mask, no_linklocal_learn, move_damping } = *set;
-    BridgeChange { ageing_time, fdb_max_learned, group_fwd_mask, no_linklocal_learn, move_damping }
+    BridgeChange {
+        ageing_time: set.ageing_time,
+        fdb_max_learned: set.fdb_max_learned,
+        group_fwd_mask: set.group_fwd_mask,
+        no_linklocal_learn: set.no_linklocal_learn,
+        move_damping: set.move_damping,
+        vlan_filtering: set.vlan_filtering,
+        vlan_protocol: set.vlan_protocol,
+        default_pvid: set.default_pvid,
+    }
 }
 
 /// Times have a unit in their key: those of `ip -j` are hundredths of a second.
@@ -36,6 +44,9 @@ fn as_json(bridge: &Bridge) -> serde_json::Value {
         "group_fwd_mask": format!("{:x}", bridge.group_fwd_mask),
         "no_linklocal_learn": u8::from(bridge.no_linklocal_learn),
         "move_damping_ms": bridge.move_damping,
+        "vlan_filtering": u8::from(bridge.vlan_filtering),
+        "vlan_protocol": bridge.vlan_protocol,
+        "vlan_default_pvid": bridge.default_pvid,
         "fdb_entries": bridge.fdb_entries,
         "fdb": bridge.fdb_counters,
     })
@@ -53,6 +64,11 @@ fn text(bridge: &Bridge, form: Form) -> String {
         bridge.fdb_entries,
         bridge.fdb_max
     );
+    if bridge.vlan_filtering {
+        let protocol = bridge.vlan_protocol.name();
+        text +=
+            &format!("    vlan_filtering on vlan_protocol {protocol} default_pvid {}\n", bridge.default_pvid);
+    }
     if form.statistics {
         let fdb = bridge.fdb_counters;
         text += &format!(

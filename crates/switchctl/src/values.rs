@@ -1,7 +1,7 @@
 //! Values on the command line: switches, times, masks, kinds.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use control::types::{Direction, EntryKind, PortState};
+use control::types::{Direction, EntryKind, PortState, VlanProtocol};
 use serde_json::Value;
 
 /// `on` or `off`, as `bridge` has it, and what scripts write for it.
@@ -63,6 +63,10 @@ pub(crate) fn direction() -> impl TypedValueParser<Value = Direction> {
 
 pub(crate) fn port_state() -> impl TypedValueParser<Value = PortState> {
     words(&PortState::ALL)
+}
+
+pub(crate) fn vlan_protocol() -> impl TypedValueParser<Value = VlanProtocol> {
+    words(&VlanProtocol::ALL)
 }
 
 pub(crate) fn entry_kind() -> impl TypedValueParser<Value = EntryKind> {

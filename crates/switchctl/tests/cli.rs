@@ -69,6 +69,14 @@ fn ports_and_the_bridge_are_shown_and_set() {
             .starts_with("lab: ageing_time 1500ms group_fwd_mask 0x0 no_linklocal_learn on")
     );
     assert_eq!(switch.json("bridge show")[0]["ageing_time_ms"], json!(1500));
+    switch.run("bridge set --default-pvid 7");
+    switch.run("bridge set --vlan-filtering on --vlan-protocol 802.1ad");
+    let shown = switch.run("bridge show");
+    assert!(shown.contains("\n    vlan_filtering on vlan_protocol 802.1ad default_pvid 7\n"), "{shown}");
+    let bridge = &switch.json("bridge show")[0];
+    assert_eq!((&bridge["vlan_filtering"], &bridge["vlan_protocol"]), (&json!(1), &json!("802.1ad")));
+    assert!(switch.run("vlan show").contains("7 PVID Egress Untagged"));
+    assert!(switch.run("config show").contains("vlan_protocol = \"802.1ad\""));
 }
 
 #[test]
@@ -90,6 +98,8 @@ fn how_it_ends_says_what_was_wrong() {
         ("port set p1 --state asleep", 2, "forwarding"),
         ("fdb add 02:00:00:00:00:0a", 2, "--port"),
         ("bridge set --ageing-time soon", 2, "300s"),
+        ("bridge set --vlan-protocol 802.1x", 2, "802.1ad"),
+        ("bridge set --default-pvid 4095", 2, "4094"),
         ("port show p9", 1, "the ports are p1, late"),
         ("fdb show --mac 2:0", 1, "not a MAC address"),
         ("bridge set --ageing-time 100000h", 1, "out of range"),

@@ -1,8 +1,9 @@
 //! The bridge as a whole: shown, and its settings changed.
 
-use bridge::{BridgeSettings, Span};
+use bridge::{BridgeSettings, Span, VlanProtocol, VlanSettings};
 use control::CallError;
-use control::types::{Bridge, BridgeChange, FdbCounters};
+use control::types::{self, Bridge, BridgeChange, FdbCounters};
+use frame::Vid;
 use tracing::info;
 
 use crate::answer::{no_answer, words};
@@ -21,6 +22,9 @@ impl Control {
             group_fwd_mask: settings.group_fwd_mask,
             no_linklocal_learn: settings.no_linklocal_learn,
             move_damping: settings.move_damping.0,
+            vlan_filtering: settings.vlan.filtering,
+            vlan_protocol: shown_protocol(settings.vlan.protocol),
+            default_pvid: settings.vlan.default_pvid.map_or(0, Vid::get),
             fdb_entries,
             fdb_counters: FdbCounters {
                 learned: fdb.learned,
@@ -41,6 +45,10 @@ impl Control {
                 return Err(CallError::Refused(message));
             }
         }
+        if change.default_pvid.is_some_and(|pvid| pvid > Vid::MAX.get()) {
+            let message = "default_pvid is a VLAN, 1 to 4094, or 0 for none".to_owned();
+            return Err(CallError::InvalidParameter(message));
+        }
         let set = self.worker.ask(move |bridge, now| {
             let new = settings_with(*bridge.settings(), &change);
             bridge.set_settings(new, now)
@@ -60,6 +68,23 @@ pub(crate) fn settings_with(old: BridgeSettings, change: &BridgeChange) -> Bridg
         group_fwd_mask: change.group_fwd_mask.unwrap_or(old.group_fwd_mask),
         no_linklocal_learn: change.no_linklocal_learn.unwrap_or(old.no_linklocal_learn),
         move_damping: change.move_damping.map_or(old.move_damping, Span),
+        vlan: VlanSettings {
+            filtering: change.vlan_filtering.unwrap_or(old.vlan.filtering),
+            protocol: change.vlan_protocol.map_or(old.vlan.protocol, |protocol| match protocol {
+                types::VlanProtocol::Dot1q => VlanProtocol::Dot1q,
+                types::VlanProtocol::Dot1ad => VlanProtocol::Dot1ad,
+            }),
+            default_pvid: change.default_pvid.map_or(old.vlan.default_pvid, Vid::new),
+            ..old.vlan
+        },
         ..old
+    }
+}
+
+/// The protocol in the words of the control interface.
+pub(crate) fn shown_protocol(protocol: VlanProtocol) -> types::VlanProtocol {
+    match protocol {
+        VlanProtocol::Dot1q => types::VlanProtocol::Dot1q,
+        VlanProtocol::Dot1ad => types::VlanProtocol::Dot1ad,
     }
 }

@@ -36,6 +36,7 @@ impl Control {
         config.bridge.group_fwd_mask = settings.group_fwd_mask;
         config.bridge.no_linklocal_learn = settings.no_linklocal_learn;
         config.bridge.move_damping = milliseconds(settings.move_damping.0);
+        config.bridge.vlan = vlans::config(&settings.vlan);
         for (port, settings) in config.ports.iter_mut().zip(ports) {
             if let Some((settings, vlans)) = settings {
                 port.rules = PortRules { vlans, ..self.rules(&settings) };
