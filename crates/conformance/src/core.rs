@@ -5,11 +5,12 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use bridge::{
     Bridge, BridgeSettings, Deliveries, EntryKind, LocalKind, Moment, NewEntry, PortId, PortSettings, Span,
+    VlanSettings,
 };
-use frame::{Frame, Offload};
+use frame::{Frame, Offload, Vid};
 
 use crate::generator::{AGEING, HOST_MAC, MTU};
-use crate::step::{End, Entry, Flag, PORTS, Step};
+use crate::step::{End, Entry, Flag, Member, PORTS, Step, Tags};
 use crate::subject::{Subject, View};
 
 /// Any moment.
@@ -19,6 +20,7 @@ const START: Moment = Moment(1_000_000);
 #[derive(Debug)]
 pub struct Core {
     bridge: Bridge,
+    tags: Tags,
     now: Moment,
     /// Since when, if this is the time on the wall; else it passes only in waits.
     started: Option<Instant>,
@@ -28,8 +30,9 @@ pub struct Core {
 
 /// The settings of a new bridge in every sequence.
 #[must_use]
-pub fn bridge_settings() -> BridgeSettings {
-    BridgeSettings { ageing_time: Span(AGEING), fdb_max: 64, ..BridgeSettings::default() }
+pub fn bridge_settings(tags: Tags) -> BridgeSettings {
+    let vlan = VlanSettings { filtering: tags == Tags::Vlans, ..VlanSettings::default() };
+    BridgeSettings { ageing_time: Span(AGEING), fdb_max: 64, vlan, ..BridgeSettings::default() }
 }
 
 /// The place of an end among the ports: the host's is the first.
@@ -99,6 +102,9 @@ pub fn changed_bridge(before: BridgeSettings, step: &Step) -> Option<BridgeSetti
         Step::Ageing { ms } => settings.ageing_time = Span(ms),
         Step::NoLinklocalLearn { on } => settings.no_linklocal_learn = on,
         Step::MaxLearned { max } => settings.fdb_max_learned = max,
+        Step::VlanFiltering { on } => settings.vlan.filtering = on,
+        Step::VlanProtocol { protocol } => settings.vlan.protocol = protocol,
+        Step::DefaultPvid { vid } => settings.vlan.default_pvid = vid,
         _ => return None,
     }
     Some(settings)
@@ -117,17 +123,11 @@ pub fn port_of(step: &Step) -> Option<End> {
     }
 }
 
-impl Default for Core {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Core {
     /// A new bridge with all ports, their links up.
     #[must_use]
-    pub fn new() -> Self {
-        let mut bridge = Bridge::new(bridge_settings());
+    pub fn new(tags: Tags) -> Self {
+        let mut bridge = Bridge::new(bridge_settings(tags));
         for end in End::all() {
             let settings = if end == End::Host { PortSettings::host() } else { PortSettings::default() };
             let added = bridge.add_port(settings);
@@ -136,13 +136,13 @@ impl Core {
             bridge.set_link(id(end), true);
         }
         bridge.set_local(id(End::Host), Some(HOST_MAC), LocalKind::HostPort);
-        Self { bridge, now: START, started: None, out: Deliveries::new(1), frames: Vec::new() }
+        Self { bridge, tags, now: START, started: None, out: Deliveries::new(1), frames: Vec::new() }
     }
 
     /// The same, in real time.
     #[must_use]
-    pub fn in_real_time() -> Self {
-        Self { started: Some(Instant::now()), ..Self::new() }
+    pub fn in_real_time(tags: Tags) -> Self {
+        Self { started: Some(Instant::now()), ..Self::new(tags) }
     }
 
     fn look_at_clock(&mut self) {
@@ -156,9 +156,14 @@ impl Core {
         let frame = Frame::parse(bytes, 0, None, Offload::default());
         self.out.clear();
         self.bridge.forward(id(from), 0, bytes.len(), &frame, self.now, &mut self.out);
+        let tpid = self.bridge.vlan_tpid();
         for (port, _) in self.out.iter() {
             self.bridge.sent(port, bytes.len(), 1);
-            self.frames.push((end(port), bytes.to_vec()));
+            let edited = frame.map(|mut frame| {
+                self.out.edit(port, 0).apply(tpid, &mut frame);
+                frame.to_vec()
+            });
+            self.frames.push((end(port), edited.unwrap_or_else(|_| bytes.to_vec())));
         }
     }
 
@@ -187,14 +192,23 @@ impl Subject for Core {
                 self.forward(*from, bytes);
                 true
             }
-            Step::Entry { mac, port, kind, replace } => {
+            Step::Entry { mac, vlan, port, kind, replace } => {
                 let Some(new) = new_entry(*kind, *port) else { return Ok(false) };
                 match replace {
-                    true => self.bridge.replace_entry(*mac, new, now).is_ok(),
-                    false => self.bridge.add_entry(*mac, new, now).is_ok(),
+                    true => self.bridge.replace_entry((*mac, *vlan), new, now).is_ok(),
+                    false => self.bridge.add_entry((*mac, *vlan), new, now).is_ok(),
                 }
             }
-            Step::Delete { mac, port } => self.bridge.remove_entry(*mac, Some(id(*port)), now).is_ok(),
+            Step::Delete { mac, vlan, port } => {
+                self.bridge.remove_entry((*mac, *vlan), Some(id(*port)), now).is_ok()
+            }
+            Step::JoinVlan { port, vid, membership } => {
+                self.bridge.add_vlan(id(*port), *vid, *membership).is_ok()
+            }
+            Step::LeaveVlan { port, vid } => self.bridge.remove_vlan(id(*port), *vid).is_ok(),
+            Step::VlanState { port, vid, state } => {
+                self.bridge.set_vlan_state(id(End::Port(*port)), *vid, *state).is_ok()
+            }
             Step::Flush { port, kind } => {
                 self.bridge.flush(port.map(|port| id(End::Port(port))), *kind);
                 true
@@ -221,8 +235,16 @@ impl Subject for Core {
         let mut view = View { frames: std::mem::take(&mut self.frames), ..View::default() };
         for entry in self.bridge.fdb() {
             let port = entry.port.map_or(End::Host, end);
-            view.fdb.push(Entry { mac: entry.mac, port, kind: entry.kind });
+            view.fdb.push(Entry { mac: entry.mac, port, kind: entry.kind, vlan: Vid::new(entry.fid) });
             view.ages.extend(entry.updated.map(|updated| (entry.mac, self.now.since(updated).0)));
+        }
+        for port in End::all().filter(|_| self.tags == Tags::Vlans) {
+            let vlans = self.bridge.vlans(id(port));
+            view.vlans.extend(vlans.map(|entry| Member {
+                port,
+                vid: entry.vid,
+                membership: entry.membership,
+            }));
         }
         view.fdb.sort_unstable();
         view.frames.sort_unstable();

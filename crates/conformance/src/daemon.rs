@@ -1,16 +1,16 @@
 //! switchd as a subject, in the shape in which it ships: the process, its control socket, two raw ports on
 //! veths, two TAPs, and the host's own port.
 
-use anyhow::{Context, Result, ensure};
-use bridge::{EntryKind, PortState};
-use control::types::{self, BridgeChange, FdbFilter, NewFdbEntry, PortChange};
+use anyhow::{Context, Result, bail, ensure};
+use bridge::{EntryKind, Membership, PortState, VlanProtocol};
+use control::types::{self, BridgeChange, FdbFilter, NewFdbEntry, NewVlans, PortChange};
 use control::{Client, ClientError};
-use frame::MacAddr;
+use frame::{MacAddr, Vid};
 use testbed::{Switchd, wait_until};
 
 use crate::differences::RAW;
 use crate::generator::{AGEING, HOST_MAC, MTU};
-use crate::step::{End, Entry, Flag, PORTS, Step};
+use crate::step::{End, Entry, Flag, Member, PORTS, Step, Tags};
 use crate::subject::{Subject, View};
 use crate::wires::{SOON, Wires};
 
@@ -20,6 +20,10 @@ pub struct Daemon {
     wires: Wires,
     switchd: Switchd,
     client: Client,
+    tags: Tags,
+    /// The VLANs of all ports as they were last seen, and whether a frame is all that came since.
+    members: Vec<Member>,
+    only_frames: bool,
 }
 
 impl Daemon {
@@ -27,7 +31,7 @@ impl Daemon {
     ///
     /// # Errors
     /// The kernel refuses something, most likely for want of root, or switchd does not start.
-    pub fn new() -> Result<Self> {
+    pub fn new(tags: Tags) -> Result<Self> {
         let mut wires = Wires::new("switchd", 1..=RAW)?;
         for tap in (RAW + 1..=PORTS).map(|port| End::Port(port).to_string()).chain([End::Host.to_string()]) {
             wires.switch.ip(&format!("tuntap add {tap} mode tap"))?;
@@ -36,8 +40,8 @@ impl Daemon {
         for end in End::all() {
             wires.open(end)?;
         }
-        let (switchd, client) = start(&wires)?;
-        Ok(Self { wires, switchd, client })
+        let (switchd, client) = start(&wires, tags)?;
+        Ok(Self { wires, switchd, client, tags, members: Vec::new(), only_frames: false })
     }
 
     /// A new process in place of the old one, on the same wires.
@@ -50,10 +54,10 @@ impl Daemon {
             "switchd ended badly:\n{}",
             self.switchd.log().join("\n")
         );
-        for port in 1..=PORTS {
-            self.wires.switch.ip(&format!("link set p{port} up mtu {MTU}"))?;
-        }
-        (self.switchd, self.client) = start(&self.wires)?;
+        let ports: Vec<String> = (1..=PORTS).map(|port| format!("link set p{port} up mtu {MTU}")).collect();
+        self.wires.switch.ip_batch(&ports)?;
+        self.only_frames = false;
+        (self.switchd, self.client) = start(&self.wires, self.tags)?;
         self.wires.receive().map(drop)
     }
 
@@ -94,16 +98,36 @@ impl Daemon {
         self.set_port(End::Port(port), change)
     }
 
-    fn make_entry(&mut self, mac: MacAddr, port: End, kind: EntryKind, replace: bool) -> Result<bool> {
+    fn make_entry(
+        &mut self,
+        (mac, vlan): (MacAddr, Option<Vid>),
+        port: End,
+        kind: EntryKind,
+        replace: bool,
+    ) -> Result<bool> {
         let kind = wire_kind(kind).context("no kind that a user makes")?;
-        let entry = NewFdbEntry { mac: mac.to_string(), port: Some(port.to_string()), kind, vlan: None };
+        let (mac, vlan) = (mac.to_string(), vlan.map(Vid::get));
+        let entry = NewFdbEntry { mac, port: Some(port.to_string()), kind, vlan };
         accepted(if replace { self.client.replace_fdb(&entry) } else { self.client.add_fdb(&entry) })
+    }
+
+    fn members(&mut self) -> Result<Vec<Member>> {
+        let mut members = Vec::new();
+        for shown in self.client.show_vlans(None)? {
+            let membership = Membership { pvid: shown.pvid, untagged: shown.untagged };
+            let (port, vid) = (end_of(&shown.port)?, Vid::new(shown.vid).context("no VLAN")?);
+            members.push(Member { port, vid, membership });
+        }
+        members.sort_unstable();
+        Ok(members)
     }
 }
 
-fn start(wires: &Wires) -> Result<(Switchd, Client)> {
-    let mut config =
-        format!("[bridge]\nageing_time = \"{AGEING}ms\"\n[ports.br0]\ntype = \"tap\"\nhost = true\n");
+fn start(wires: &Wires, tags: Tags) -> Result<(Switchd, Client)> {
+    let filtering = tags == Tags::Vlans;
+    let mut config = format!(
+        "[bridge]\nageing_time = \"{AGEING}ms\"\nvlan_filtering = {filtering}\n[ports.br0]\ntype = \"tap\"\nhost = true\n"
+    );
     for port in 1..=PORTS {
         let kind = if port <= RAW { "type = \"raw\"\nexclusive = true" } else { "type = \"tap\"" };
         config += &format!("[ports.p{port}]\n{kind}\n");
@@ -118,6 +142,10 @@ fn start(wires: &Wires) -> Result<(Switchd, Client)> {
     };
     wait_until(SOON, "all ports of switchd are up", || ready().unwrap_or(false))?;
     Ok((switchd, client))
+}
+
+fn end_of(port: &str) -> Result<End> {
+    End::all().find(|end| end.to_string() == port).context("no such port")
 }
 
 /// Whether a command was carried out; a refusal is an answer, anything else is not.
@@ -156,6 +184,7 @@ impl Subject for Daemon {
     }
 
     fn apply(&mut self, step: &Step) -> Result<bool> {
+        self.only_frames = matches!(step, Step::Frame { .. });
         let plain = PortChange::default();
         let bridge = BridgeChange::default();
         match *step {
@@ -182,9 +211,15 @@ impl Subject for Daemon {
                 self.set_bridge(BridgeChange { fdb_max_learned: Some(max), ..bridge })
             }
             Step::Promisc { on } => self.set_port(End::Host, PortChange { promisc: Some(on), ..plain }),
-            Step::Entry { mac, port, kind, replace } => self.make_entry(mac, port, kind, replace),
-            Step::Delete { mac, port } => {
+            Step::Entry { mac, vlan, port, kind, replace } => {
+                self.make_entry((mac, vlan), port, kind, replace)
+            }
+            Step::Delete { mac, vlan: None, port } => {
                 accepted(self.client.delete_fdb(&mac.to_string(), Some(&port.to_string())))
+            }
+            Step::Delete { mac, vlan, port } => {
+                let (mac, port) = (mac.to_string(), port.to_string());
+                accepted(self.client.delete_fdb_in(&mac, Some(&port), vlan.map(Vid::get)))
             }
             Step::Flush { port, kind } => {
                 let port = port.map(|port| End::Port(port).to_string());
@@ -200,6 +235,28 @@ impl Subject for Daemon {
                 self.wait_for_device(port, "change", |device| device.mtu == mtu).map(|()| true)
             }
             Step::Wait { .. } => Ok(true),
+            Step::VlanFiltering { on } => {
+                self.set_bridge(BridgeChange { vlan_filtering: Some(on), ..bridge })
+            }
+            Step::VlanProtocol { protocol } => {
+                let protocol = match protocol {
+                    VlanProtocol::Dot1q => types::VlanProtocol::Dot1q,
+                    VlanProtocol::Dot1ad => types::VlanProtocol::Dot1ad,
+                };
+                self.set_bridge(BridgeChange { vlan_protocol: Some(protocol), ..bridge })
+            }
+            Step::DefaultPvid { vid } => {
+                let default_pvid = Some(vid.map_or(0, Vid::get));
+                self.set_bridge(BridgeChange { default_pvid, ..bridge })
+            }
+            Step::JoinVlan { port, vid, membership: Membership { pvid, untagged } } => {
+                let (port, vid) = (port.to_string(), vid.get());
+                accepted(self.client.add_vlans(&NewVlans { port, vid, last: None, pvid, untagged }))
+            }
+            Step::LeaveVlan { port, vid } => {
+                accepted(self.client.delete_vlans(&port.to_string(), vid.get(), vid.get()))
+            }
+            Step::VlanState { .. } => bail!("switchd has no command for the state of a VLAN"),
         }
     }
 
@@ -208,12 +265,18 @@ impl Subject for Daemon {
         // Asked first: it answers between two turns, so what came in before has gone out by then.
         for shown in self.client.show_fdb(&FdbFilter::default())? {
             let mac: MacAddr = shown.mac.parse().ok().context("no address")?;
-            let port = shown.port.context("an entry without a port")?;
-            let port = End::all().find(|end| end.to_string() == port).context("no such port")?;
-            view.fdb.push(Entry { mac, port, kind: core_kind(shown.kind) });
+            let port = end_of(&shown.port.context("an entry without a port")?)?;
+            let vlan = shown.vlan.and_then(Vid::new);
+            view.fdb.push(Entry { mac, port, kind: core_kind(shown.kind), vlan });
             view.ages.extend(shown.age.map(|age| (mac, age)));
         }
         view.fdb.sort_unstable();
+        if self.tags == Tags::Vlans {
+            if !self.only_frames {
+                self.members = self.members()?;
+            }
+            view.vlans.clone_from(&self.members);
+        }
         view.frames = self.wires.receive()?;
         Ok(view)
     }

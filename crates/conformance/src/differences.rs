@@ -42,27 +42,33 @@ pub const ALL: [Difference; 12] = [
         leaves_out: |_, step| matches!(step, Step::Frame { from: End::Host, bytes } if !is_station(source(bytes))),
     },
     Difference {
-        about: "An FDB entry made for a group address, or for an address of the bridge's own devices",
-        linux: "accepted; the one is never used, the other takes the device's own entry away",
-        switchd: "refused",
-        reason: "neither can do what its maker means",
-        leaves_out: |_, step| match step {
-            Step::Entry { mac, .. } | Step::Delete { mac, .. } => mac.is_group() || *mac == HOST_MAC,
+        about: "An FDB entry made for a group address, for an address of the bridge's own devices, or as `extern_learn` \
+                and something else",
+        linux: "accepted; the first is never used, the second takes the device's own entry away, the third is both",
+        switchd: "refused; an entry is of one kind: the last command's; and `add` refuses an address that has an entry",
+        reason: "none of them can do what its maker means",
+        leaves_out: |world, step| match step {
+            Step::Entry { mac, kind, .. } => {
+                let mut found = world.fdb.iter().filter(|entry| entry.mac == *mac);
+                let is_external = *kind == EntryKind::External;
+                unusual(*mac) || found.any(|found| is_external || found.kind == EntryKind::External)
+            }
+            Step::Delete { mac, .. } => unusual(*mac),
             _ => false,
         },
     },
     Difference {
-        about: "An entry that is `extern_learn` and something else",
-        linux: "one can be made static or sticky as well, or the other way round",
-        switchd: "an entry is of one kind: the last command's; and `add` refuses an address that has an entry",
-        reason: "no program asks for it, and what such an entry does is hard to say",
-        leaves_out: |world, step| match step {
-            Step::Entry { mac, kind, .. } => {
-                let found = world.fdb.iter().find(|entry| entry.mac == *mac);
-                found.is_some_and(|found| {
-                    (found.kind == EntryKind::External) != (*kind == EntryKind::External)
-                }) || found.is_some() && *kind == EntryKind::External
+        about: "A command about VLANs that does half of what it says, or nothing",
+        linux: "`bridge fdb add` without a VLAN makes an entry in each VLAN of the port, also while `vlan_filtering` is \
+                off, up to one that is there already; `bridge vlan del` of a VLAN that the port is not in says nothing",
+        switchd: "entries in each VLAN only while it is on, and all or none; refused",
+        reason: "a command that fails has changed nothing, and one that changes nothing fails",
+        leaves_out: |world, step| match *step {
+            Step::Entry { mac, vlan: None, replace, .. } if !world.vlans.is_empty() => {
+                !world.bridge.vlan.filtering || !replace && world.fdb.iter().any(|entry| entry.mac == mac)
             }
+            Step::Delete { vlan: None, .. } => !world.vlans.is_empty() && !world.bridge.vlan.filtering,
+            Step::LeaveVlan { port, vid } => !world.is_member(port, vid),
             _ => false,
         },
     },
@@ -72,6 +78,9 @@ pub const ALL: [Difference; 12] = [
         switchd: "a packet socket may not send them, but for 802.1Q frames (`tx_too_long`)",
         reason: "the kernel refuses them: give our side of a veth an MTU that is 4 bytes larger, 8 for QinQ",
         leaves_out: |world, step| match step {
+            Step::Frame { bytes, .. } if world.bridge.vlan.filtering => {
+                (1..=RAW).any(|port| only_just_with_tags(bytes, world.mtu(port)))
+            }
             Step::Frame { bytes, .. } => (1..=RAW).any(|port| only_just(bytes, world.mtu(port))),
             _ => false,
         },
@@ -158,6 +167,17 @@ fn source(bytes: &[u8]) -> MacAddr {
 
 fn is_station(mac: MacAddr) -> bool {
     !mac.is_group() && !mac.is_zero()
+}
+
+/// Whether nothing can be sent to this address, or it is the bridge's own.
+fn unusual(mac: MacAddr) -> bool {
+    mac.is_group() || mac == HOST_MAC
+}
+
+/// The same where a tag may be pushed or popped.
+fn only_just_with_tags(bytes: &[u8], mtu: u32) -> bool {
+    let payload = bytes.len().saturating_sub(14);
+    (mtu as usize - 8..mtu as usize + 16).contains(&payload)
 }
 
 /// Whether the kernel lets a frame pass that a packet socket may not send.

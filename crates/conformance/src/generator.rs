@@ -1,11 +1,11 @@
 //! Random sequences of steps. Few stations on few ports, so that they meet, move and are forgotten; most
 //! settings as they are by default, so that frames still flow.
 
-use bridge::{EntryKind, PortState};
-use frame::MacAddr;
+use bridge::{EntryKind, Membership, PortState, VlanProtocol};
+use frame::{MacAddr, Vid};
 
 use crate::random::Random;
-use crate::step::{End, Flag, PORTS, Step};
+use crate::step::{End, Flag, PORTS, Step, Tags};
 
 /// br0's own address.
 pub const HOST_MAC: MacAddr = MacAddr([2, 0, 0, 0, 1, 0]);
@@ -15,6 +15,8 @@ pub const MTU: u32 = 1500;
 pub const AGEING: u64 = 300_000;
 
 const STATIONS: u64 = 12;
+/// In VLANs a station is as many as there are VLANs.
+const STATIONS_IN_VLANS: u64 = 5;
 /// An ageing time that can be waited for, in milliseconds.
 const SHORT_AGEING: u64 = 1000;
 const MTUS: [u32; 3] = [MTU, 1280, 600];
@@ -23,6 +25,11 @@ const MTUS: [u32; 3] = [MTU, 1280, 600];
 #[derive(Debug)]
 pub struct Generator {
     random: Random,
+    tags: Tags,
+    /// Whether the state of a VLAN is set, which only the core can do as yet.
+    states: bool,
+    /// Which tags are VLANs.
+    protocol: VlanProtocol,
     ageing: u64,
     mtus: [u32; PORTS as usize],
     /// Whether each port is down.
@@ -47,14 +54,23 @@ enum Choice {
     Link,
     Mtu,
     Wait,
+    VlanFiltering,
+    VlanProtocol,
+    DefaultPvid,
+    JoinVlan,
+    LeaveVlan,
+    VlanState,
 }
 
 impl Generator {
     /// The sequences of this seed.
     #[must_use]
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, tags: Tags) -> Self {
         Self {
             random: Random::new(seed),
+            tags,
+            states: false,
+            protocol: VlanProtocol::Dot1q,
             ageing: AGEING,
             mtus: [MTU; PORTS as usize],
             down: [false; PORTS as usize],
@@ -62,10 +78,20 @@ impl Generator {
         }
     }
 
+    /// The same, in which states of VLANs are set too.
+    #[must_use]
+    pub fn with_states(seed: u64) -> Self {
+        Self { states: true, ..Self::new(seed, Tags::Vlans) }
+    }
+
     /// A sequence for a new bridge that has this many frames.
     pub fn case(&mut self, frames: usize) -> Vec<Step> {
         (self.ageing, self.mtus, self.down) = (AGEING, [MTU; PORTS as usize], [false; PORTS as usize]);
+        self.protocol = VlanProtocol::Dot1q;
         let mut steps: Vec<Step> = (0..self.random.below(16)).map(|_| self.setting()).collect();
+        if self.tags == Tags::Vlans {
+            steps.extend((0..20).map(|_| self.vlan_setting()));
+        }
         let mut made = 0;
         while made < frames {
             let step = self.step();
@@ -75,6 +101,16 @@ impl Generator {
         steps
     }
 
+    /// Most ports are in two or three VLANs after some of these.
+    fn vlan_setting(&mut self) -> Step {
+        let choice = self.random.weighted(&[
+            (20, Choice::JoinVlan),
+            (2, Choice::LeaveVlan),
+            (1, Choice::VlanProtocol),
+        ]);
+        self.make(choice)
+    }
+
     fn setting(&mut self) -> Step {
         let choice = self.random.weighted(&[
             (10, Choice::Flag),
@@ -82,7 +118,7 @@ impl Generator {
             (2, Choice::Mask),
             (1, Choice::Backup),
             (1, Choice::NoLinklocalLearn),
-            (1, Choice::MaxLearned),
+            (self.unless_vlans(1), Choice::MaxLearned),
             (1, Choice::Promisc),
             (2, Choice::Entry),
             (2, Choice::Mtu),
@@ -92,24 +128,36 @@ impl Generator {
 
     fn step(&mut self) -> Step {
         let short = self.ageing == SHORT_AGEING;
+        let vlans = |weight| if self.tags == Tags::Vlans { weight } else { 0 };
         let choice = self.random.weighted(&[
             (740, Choice::Frame),
             (90, Choice::Flag),
             (20, Choice::State),
             (24, Choice::Mask),
             (10, Choice::Backup),
-            (if short { 30 } else { 8 }, Choice::Ageing),
+            (self.unless_vlans(if short { 30 } else { 8 }), Choice::Ageing),
             (8, Choice::NoLinklocalLearn),
-            (10, Choice::MaxLearned),
-            (8, Choice::Promisc),
+            (self.unless_vlans(10), Choice::MaxLearned),
+            (if self.tags == Tags::Vlans { 4 } else { 8 }, Choice::Promisc),
             (40, Choice::Entry),
             (20, Choice::Delete),
             (16, Choice::Flush),
-            (10, Choice::Link),
+            (if self.tags == Tags::Vlans { 4 } else { 10 }, Choice::Link),
             (6, Choice::Mtu),
             (if short { 20 } else { 0 }, Choice::Wait),
+            (vlans(4), Choice::VlanFiltering),
+            (vlans(6), Choice::VlanProtocol),
+            (vlans(8), Choice::DefaultPvid),
+            (vlans(70), Choice::JoinVlan),
+            (vlans(25), Choice::LeaveVlan),
+            (if self.states { 25 } else { 0 }, Choice::VlanState),
         ]);
         self.make(choice)
+    }
+
+    /// What has nothing to do with VLANs, and takes long or is not in every kernel, is tested without them.
+    fn unless_vlans(&self, weight: u64) -> u64 {
+        if self.tags == Tags::Vlans { 0 } else { weight }
     }
 
     fn make(&mut self, choice: Choice) -> Step {
@@ -154,7 +202,7 @@ impl Generator {
             }
             Choice::Promisc => Step::Promisc { on: random.percent(50) },
             Choice::Entry => self.entry(port),
-            Choice::Delete => Step::Delete { mac: self.station(), port: self.end() },
+            Choice::Delete => Step::Delete { mac: self.station(), vlan: self.in_vlan(), port: self.end() },
             Choice::Flush => {
                 let kinds =
                     [None, Some(EntryKind::Static), Some(EntryKind::Sticky), Some(EntryKind::External)];
@@ -171,6 +219,31 @@ impl Generator {
                 Step::Mtu { port, mtu }
             }
             Choice::Wait => Step::Wait { ms: random.weighted(&[(1, 500), (2, 1400)]) },
+            // Mostly on: without it there is little to see.
+            Choice::VlanFiltering => Step::VlanFiltering { on: random.percent(80) },
+            Choice::VlanProtocol => {
+                self.protocol = random.weighted(&[(2, VlanProtocol::Dot1q), (1, VlanProtocol::Dot1ad)]);
+                Step::VlanProtocol { protocol: self.protocol }
+            }
+            Choice::DefaultPvid => {
+                let vid = (!random.percent(20)).then(|| self.vid());
+                Step::DefaultPvid { vid }
+            }
+            Choice::JoinVlan => {
+                let membership = Membership { pvid: random.percent(40), untagged: random.percent(45) };
+                Step::JoinVlan { port: self.end(), vid: self.vid(), membership }
+            }
+            Choice::LeaveVlan => Step::LeaveVlan { port: self.end(), vid: self.vid() },
+            Choice::VlanState => {
+                let states = [
+                    (6, PortState::Forwarding),
+                    (3, PortState::Learning),
+                    (1, PortState::Listening),
+                    (1, PortState::Blocking),
+                    (1, PortState::Disabled),
+                ];
+                Step::VlanState { port, state: random.weighted(&states), vid: self.vid() }
+            }
         }
     }
 
@@ -183,7 +256,7 @@ impl Generator {
             (3, (Flag::Hairpin, 40)),
             (3, (Flag::Isolated, 50)),
             (3, (Flag::Locked, 25)),
-            (3, (Flag::Mab, 50)),
+            (self.unless_vlans(3), (Flag::Mab, 50)),
         ]);
         Step::Flag { port, flag, on: self.random.percent(often_on) }
     }
@@ -198,7 +271,7 @@ impl Generator {
         ]);
         let port = if self.random.percent(12) { End::Host } else { End::Port(port) };
         let mac = if self.random.percent(97) { self.station() } else { self.destination() };
-        Step::Entry { mac, port, kind, replace: self.random.percent(50) }
+        Step::Entry { mac, vlan: self.in_vlan(), port, kind, replace: self.random.percent(50) }
     }
 
     fn port(&mut self) -> u8 {
@@ -210,7 +283,40 @@ impl Generator {
     }
 
     fn station(&mut self) -> MacAddr {
-        MacAddr([2, 0, 0, 0, 0, 1 + self.random.below(STATIONS) as u8])
+        let stations = if self.tags == Tags::Vlans { STATIONS_IN_VLANS } else { STATIONS };
+        MacAddr([2, 0, 0, 0, 0, 1 + self.random.below(stations) as u8])
+    }
+
+    /// Few VLANs, so that frames and ports meet.
+    fn vid(&mut self) -> Vid {
+        let number = self.random.weighted(&[(4, 1), (4, 10), (3, 20), (1, 4094)]);
+        Vid::new(number).unwrap_or(Vid::MIN)
+    }
+
+    /// The VLAN of an FDB command.
+    fn in_vlan(&mut self) -> Option<Vid> {
+        (self.tags == Tags::Vlans && self.random.percent(60)).then(|| self.vid())
+    }
+
+    /// The tags of a frame where they are VLANs, as they stand in line.
+    fn vlan_tags(&mut self) -> Vec<u8> {
+        let own = self.protocol.tpid().0;
+        let other = if own == 0x8100 { 0x88a8_u16 } else { 0x8100 };
+        let priority = self.random.of(&[0, 0, 0xb000, 0x7000]);
+        let vid = self.vid().get();
+        let tags: &[(u16, u16)] = match self.random.below(100) {
+            0..38 => &[],
+            38..70 => &[(own, priority | vid)],
+            70..80 => &[(own, priority)],
+            80..86 => &[(own, priority | vid), (own, 7)],
+            86..90 => &[(own, priority | vid), (other, 10)],
+            90..93 => &[(other, priority | vid)],
+            93..95 => &[(other, 20), (own, priority | vid)],
+            95..97 => &[(own, priority), (own, 10)],
+            97..99 => &[(own, 0xfff)],
+            _ => &[(own, priority | 300)],
+        };
+        tags.iter().flat_map(|(tpid, tci)| [tpid.to_be_bytes(), tci.to_be_bytes()].concat()).collect()
     }
 
     /// The port where a station mostly is.
@@ -261,6 +367,11 @@ impl Generator {
         let from = if is_down(from) && self.random.percent(80) { self.end() } else { from };
         let from = if source == HOST_MAC && self.random.percent(60) { End::Host } else { from };
         let mut bytes = [self.destination().0, source.0].concat();
+        if self.tags == Tags::Vlans {
+            bytes.extend(self.vlan_tags());
+            let tagged = bytes.get(12..14) == Some(&[0x81, 0]);
+            return self.finish(from, bytes, tagged);
+        }
         let tagged = self.random.percent(15);
         let outer = self.random.of(&[0x8100_u16, 0x8100, 0x88a8]);
         if tagged {
@@ -275,9 +386,15 @@ impl Generator {
                 bytes.extend([0x81, 0, 0, 7]);
             }
         }
+        self.finish(from, bytes, tagged && outer == 0x8100)
+    }
+
+    /// Type and payload behind addresses and tags; `tagged` by 802.1Q.
+    fn finish(&mut self, from: End, mut bytes: Vec<u8>, tagged: bool) -> Step {
         let kinds = [0x88b5_u16, 0x88b5, 0x0800, 0x0806, 0x86dd, 0x88cc, 0x888e, 0x8809, 0x0026, 0xffff];
         bytes.extend(self.random.of(&kinds).to_be_bytes());
-        let len = self.length(from, tagged && outer == 0x8100).max(bytes.len() + if tagged { 4 } else { 0 });
+        let headers = bytes.len() + if bytes.len() > 14 { 4 } else { 0 };
+        let len = self.length(from, tagged).max(headers);
         self.frames += 1;
         bytes.extend(self.frames.to_be_bytes());
         let filler = self.random.number() as u8;

@@ -1,40 +1,32 @@
 //! The kernel's bridge as a subject: br0 over four veths, each with a packet socket at its far end, and one
 //! on br0 itself.
 
+mod fdb;
+mod vlan;
+
 use std::collections::BTreeMap;
 use std::io;
 
 use anyhow::{Context, Result};
-use bridge::{EntryKind, PortState};
+use bridge::PortState;
 use frame::MacAddr;
-use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::link::{
     BridgeBooleanOptionFlags, BridgeBooleanOptions, BridgePortState, InfoBridge, InfoBridgePort,
     InfoPortData, LinkAttribute, LinkInfo,
 };
-use netlink_packet_route::neighbour::{
-    NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage, NeighbourState,
-};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use testbed::wait_until;
 
-use crate::generator::{AGEING, HOST_MAC};
+use crate::generator::{AGEING, HOST_MAC, MTU};
 use crate::netlink::Netlink;
-use crate::step::{End, Entry, Flag, PORTS, Step};
+use crate::step::{End, Flag, Member, PORTS, Step, Tags};
 use crate::subject::{Subject, View};
 use crate::wires::{SOON, Wires};
 
+/// In the addresses of the ports' own devices, which are none of the stations.
+const DEVICES: u8 = 3;
+
 /// A port that never goes down and that no frame leaves: br0 has a carrier only while some port forwards.
 const KEEP: &str = "keep";
-
-/// `NLM_F_BULK`, which makes of a deletion a flush (`linux/netlink.h`).
-const NLM_F_BULK: u16 = 0x200;
-/// `NDA_NDM_STATE_MASK` and `NDA_NDM_FLAGS_MASK` (`linux/neighbour.h`).
-const STATE_MASK: u16 = 16;
-const FLAGS_MASK: u16 = 17;
-/// States of entries, as bits of that mask.
-const NUD_NOARP: u16 = 0x40;
-const NUD_PERMANENT: u16 = 0x80;
 
 /// The kernel's bridge.
 #[derive(Debug)]
@@ -45,6 +37,12 @@ pub struct Kernel {
     devices: BTreeMap<End, u32>,
     /// The states that were set, which the kernel forgets when a link goes down.
     states: BTreeMap<u8, PortState>,
+    tags: Tags,
+    /// The bridge's setting.
+    filtering: bool,
+    /// The VLANs of all ports as they were last seen, and whether a frame is all that came since.
+    members: Vec<Member>,
+    only_frames: bool,
 }
 
 impl Kernel {
@@ -52,12 +50,25 @@ impl Kernel {
     ///
     /// # Errors
     /// The kernel refuses something, most likely for want of root.
-    pub fn new() -> Result<Self> {
+    pub fn new(tags: Tags) -> Result<Self> {
         let wires = Wires::new("kernel", 1..=PORTS)?;
+        for port in 1..=PORTS {
+            wires.switch.ip(&format!("link set p{port} address {}", MacAddr([2, 0, 0, 0, DEVICES, port])))?;
+        }
         wires.switch.ip(&format!("link add {KEEP} type veth peer name {KEEP}-end"))?;
         wires.switch.ip(&format!("link set {KEEP}-end up"))?;
         let netlink = Netlink::open(&wires.switch)?;
-        let mut kernel = Self { wires, netlink, devices: BTreeMap::new(), states: BTreeMap::new() };
+        let (devices, states) = (BTreeMap::new(), BTreeMap::new());
+        let mut kernel = Self {
+            wires,
+            netlink,
+            devices,
+            states,
+            tags,
+            filtering: false,
+            members: Vec::new(),
+            only_frames: false,
+        };
         kernel.make_bridge()?;
         for end in End::all().skip(1) {
             kernel.wires.open(end)?;
@@ -70,11 +81,10 @@ impl Kernel {
     /// # Errors
     /// As [`Kernel::new`].
     pub fn renew(&mut self) -> Result<()> {
-        self.wires.switch.ip("link del br0")?;
-        for port in 1..=PORTS {
-            self.wires.set_link(port, true)?;
-            self.wires.set_mtu(port, crate::generator::MTU)?;
-        }
+        let ports = (1..=PORTS).map(|port| format!("link set p{port} up mtu {MTU}"));
+        self.wires
+            .switch
+            .ip_batch(&["link del br0".to_owned()].into_iter().chain(ports).collect::<Vec<_>>())?;
         self.make_bridge()?;
         self.wires.receive().map(drop)
     }
@@ -83,19 +93,22 @@ impl Kernel {
         let switch = &self.wires.switch;
         // With an address of its own br0 does not take that of a port.
         let ageing = AGEING / 10;
-        switch.ip(&format!(
-            "link add br0 address {HOST_MAC} type bridge mcast_snooping 0 ageing_time {ageing}"
-        ))?;
-        switch.ip("link set br0 up")?;
-        let ports: Vec<String> = (1..=PORTS).map(|port| format!("p{port}")).collect();
-        for device in ports.iter().map(String::as_str).chain([KEEP]) {
-            switch.ip(&format!("link set {device} master br0 up"))?;
-        }
+        self.filtering = self.tags == Tags::Vlans;
+        let filtering = u8::from(self.filtering);
+        let options = format!("mcast_snooping 0 ageing_time {ageing} vlan_filtering {filtering}");
+        let mut lines = vec![
+            format!("link add br0 address {HOST_MAC} type bridge {options}"),
+            "link set br0 up".to_owned(),
+            format!("link set {KEEP} master br0 up"),
+        ];
+        lines.extend((1..=PORTS).map(|port| format!("link set p{port} master br0 up")));
         let off = "learning off flood off mcast_flood off bcast_flood off isolated on";
-        switch.ip(&format!("link set {KEEP} type bridge_slave {off}"))?;
+        lines.push(format!("link set {KEEP} type bridge_slave {off}"));
+        switch.ip_batch(&lines)?;
         self.states.clear();
-        for end in End::all() {
-            let index = switch.run(&format!("cat /sys/class/net/{end}/ifindex"))?;
+        let files: Vec<String> = End::all().map(|end| format!("/sys/class/net/{end}/ifindex")).collect();
+        let indices = switch.run(&format!("cat {}", files.join(" ")))?;
+        for (end, index) in End::all().zip(indices.lines()) {
             self.devices.insert(end, index.trim().parse()?);
         }
         for port in 1..=PORTS {
@@ -104,6 +117,7 @@ impl Kernel {
         wait_until(SOON, "br0 up", || {
             self.wires.switch.ip("-br link show br0").is_ok_and(|s| s.contains(" UP "))
         })?;
+        self.only_frames = false;
         self.wires.open(End::Host)
     }
 
@@ -179,105 +193,6 @@ impl Kernel {
         })?;
         self.set_state(port, state).map(drop)
     }
-
-    fn neighbour(&self, mac: MacAddr, port: End) -> NeighbourMessage {
-        let mut message = NeighbourMessage::default();
-        message.header.family = AddressFamily::Bridge;
-        message.header.ifindex = self.device(port);
-        message.header.flags =
-            if port == End::Host { NeighbourFlags::Own } else { NeighbourFlags::Controller };
-        message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
-        message
-    }
-
-    fn make_entry(&self, mac: MacAddr, port: End, kind: EntryKind, replace: bool) -> Result<bool> {
-        let mut message = self.neighbour(mac, port);
-        message.header.state = match kind {
-            EntryKind::Static | EntryKind::Sticky => NeighbourState::Noarp,
-            EntryKind::Local => NeighbourState::Permanent,
-            _ => NeighbourState::Reachable,
-        };
-        match kind {
-            EntryKind::Sticky => message.header.flags |= NeighbourFlags::Sticky,
-            EntryKind::External => message.header.flags |= NeighbourFlags::ExtLearned,
-            _ => {}
-        }
-        let flags = NLM_F_CREATE | if replace { NLM_F_REPLACE } else { NLM_F_EXCL };
-        accepted(self.netlink.order(RouteNetlinkMessage::NewNeighbour(message), flags))
-    }
-
-    fn flush(&self, port: Option<u8>, kind: Option<EntryKind>) -> Result<bool> {
-        let Some(kind) = kind else {
-            return match port {
-                Some(port) => self.set_port(port, InfoBridgePort::Flush),
-                None => self.set_bridge(InfoBridge::FdbFlush),
-            };
-        };
-        let mut message = NeighbourMessage::default();
-        message.header.family = AddressFamily::Bridge;
-        message.header.ifindex = self.device(End::Host);
-        message.header.flags = NeighbourFlags::Own;
-        if let Some(port) = port {
-            message.attributes.push(NeighbourAttribute::IfIndex(self.device(End::Port(port))));
-        }
-        let (states, flags) = match kind {
-            EntryKind::Static => {
-                message.header.state = NeighbourState::Noarp;
-                (NUD_NOARP | NUD_PERMANENT, NeighbourFlags::Sticky)
-            }
-            EntryKind::Sticky => {
-                message.header.flags |= NeighbourFlags::Sticky;
-                (0, NeighbourFlags::Sticky)
-            }
-            EntryKind::External => {
-                message.header.flags |= NeighbourFlags::ExtLearned;
-                (0, NeighbourFlags::ExtLearned)
-            }
-            _ => return Ok(false),
-        };
-        let mask = |kind, bytes: &[u8]| NeighbourAttribute::Other(DefaultNla::new(kind, bytes.to_vec()));
-        if states != 0 {
-            message.attributes.push(mask(STATE_MASK, &u16::to_ne_bytes(states)));
-        }
-        message.attributes.push(mask(FLAGS_MASK, &[flags.bits()]));
-        accepted(self.netlink.order(RouteNetlinkMessage::DelNeighbour(message), NLM_F_BULK))
-    }
-
-    /// An entry as the suite speaks of it; of those that the devices bring along only br0's.
-    fn entry(&self, message: &NeighbourMessage) -> Option<(Entry, Option<u64>)> {
-        let flags = message.header.flags;
-        let br0 = self.device(End::Host);
-        let of_bridge = message.attributes.contains(&NeighbourAttribute::Controller(br0));
-        let port = *self.devices.iter().find(|(_, index)| **index == message.header.ifindex)?.0;
-        // Of the bridge itself the entries have no master, and the device's own lists are no FDB.
-        if !of_bridge && port != End::Host {
-            return None;
-        }
-        let mac = message.attributes.iter().find_map(|attribute| match attribute {
-            NeighbourAttribute::LinkLayerAddress(bytes) => bytes.as_slice().try_into().ok().map(MacAddr),
-            _ => None,
-        })?;
-        if mac.is_group() {
-            return None;
-        }
-        let locked = message.attributes.iter().any(|attribute| {
-            matches!(attribute, NeighbourAttribute::ExtFlags(flags) if flags.contains(NeighbourExtFlags::Locked))
-        });
-        let kind = match message.header.state {
-            _ if flags.contains(NeighbourFlags::ExtLearned) => EntryKind::External,
-            _ if flags.contains(NeighbourFlags::Sticky) => EntryKind::Sticky,
-            NeighbourState::Permanent => EntryKind::Local,
-            NeighbourState::Noarp => EntryKind::Static,
-            _ if locked => EntryKind::Locked,
-            _ => EntryKind::Dynamic,
-        };
-        let age = message.attributes.iter().find_map(|attribute| match attribute {
-            NeighbourAttribute::CacheInfo(info) => Some(u64::from(info.updated) * 10),
-            _ => None,
-        });
-        let ages = matches!(kind, EntryKind::Dynamic | EntryKind::Locked);
-        Some((Entry { mac, port, kind }, age.filter(|_| ages)))
-    }
 }
 
 /// Whether a command was carried out; a refusal is an answer, anything else is not.
@@ -305,6 +220,7 @@ impl Subject for Kernel {
     }
 
     fn apply(&mut self, step: &Step) -> Result<bool> {
+        self.only_frames = matches!(step, Step::Frame { .. });
         match *step {
             Step::Frame { from, ref bytes } => self.wires.send(from, bytes).map(|()| true),
             Step::Flag { port, flag, on } => self.set_flag(port, flag, on),
@@ -326,14 +242,23 @@ impl Subject for Kernel {
                 let on = if on { "on" } else { "off" };
                 self.wires.switch.ip(&format!("link set br0 promisc {on}")).map(|_| true)
             }
-            Step::Entry { mac, port, kind, replace } => self.make_entry(mac, port, kind, replace),
-            Step::Delete { mac, port } => {
-                accepted(self.netlink.order(RouteNetlinkMessage::DelNeighbour(self.neighbour(mac, port)), 0))
+            Step::Entry { mac, vlan, port, kind, replace } => {
+                self.make_entry((mac, vlan), port, kind, replace)
             }
+            Step::Delete { mac, vlan, port } => self.delete_entry((mac, vlan), port),
             Step::Flush { port, kind } => self.flush(port, kind),
             Step::Link { port, up } => self.set_link(port, up).map(|()| true),
             Step::Mtu { port, mtu } => self.wires.set_mtu(port, mtu).map(|()| true),
             Step::Wait { .. } => Ok(true),
+            Step::VlanFiltering { on } => {
+                self.filtering = on;
+                self.set_bridge(InfoBridge::VlanFiltering(on))
+            }
+            Step::VlanProtocol { protocol } => self.set_protocol(protocol),
+            Step::DefaultPvid { vid } => self.set_default_pvid(vid),
+            Step::JoinVlan { port, vid, membership } => self.join(port, vid, membership),
+            Step::LeaveVlan { port, vid } => self.leave(port, vid),
+            Step::VlanState { port, vid, state } => self.set_vlan_state(port, vid, state),
         }
     }
 
@@ -345,6 +270,12 @@ impl Subject for Kernel {
             view.fdb.push(entry);
         }
         view.fdb.sort_unstable();
+        if self.tags == Tags::Vlans {
+            if !self.only_frames {
+                self.members = self.members()?;
+            }
+            view.vlans.clone_from(&self.members);
+        }
         Ok(view)
     }
 }

@@ -1,4 +1,5 @@
-//! The slow reference model of `crates/bridge`'s own tests as a subject: another way to say the same rules.
+//! The slow reference model of `crates/bridge`'s own tests as a subject: another way to say the same rules, to
+//! which tags are payload.
 
 use anyhow::Result;
 use bridge::{LocalKind, PortSettings};
@@ -6,7 +7,7 @@ use frame::MacAddr;
 
 use crate::core::{bridge_settings, changed_bridge, changed_port, end, id, new_entry, port_of};
 use crate::generator::{HOST_MAC, MTU};
-use crate::step::{End, Entry, Step};
+use crate::step::{End, Entry, Step, Tags};
 use crate::subject::{Subject, View};
 use reference::Model as Reference;
 
@@ -31,7 +32,7 @@ impl Model {
     /// A new bridge with all ports, their links up.
     #[must_use]
     pub fn new() -> Self {
-        let mut model = Reference::new(bridge_settings());
+        let mut model = Reference::new(bridge_settings(Tags::Opaque));
         model.now = 1_000_000;
         for end in End::all() {
             let settings = if end == End::Host { PortSettings::host() } else { PortSettings::default() };
@@ -77,11 +78,11 @@ impl Subject for Model {
                 self.forward(*from, bytes);
                 true
             }
-            Step::Entry { mac, port, kind, replace } => match new_entry(*kind, *port) {
+            Step::Entry { mac, port, kind, replace, .. } => match new_entry(*kind, *port) {
                 Some(new) => self.model.add_entry(*mac, new, *replace).is_ok(),
                 None => false,
             },
-            Step::Delete { mac, port } => self.model.remove_entry(*mac, Some(id(*port))).is_ok(),
+            Step::Delete { mac, port, .. } => self.model.remove_entry(*mac, Some(id(*port))).is_ok(),
             Step::Flush { port, kind } => {
                 self.model.flush(port.map(|port| id(End::Port(port)).0), *kind);
                 true
@@ -108,7 +109,7 @@ impl Subject for Model {
         let mut view = View { frames: std::mem::take(&mut self.frames), ..View::default() };
         for entry in self.model.fdb() {
             let port = entry.port.map_or(End::Host, end);
-            view.fdb.push(Entry { mac: entry.mac, port, kind: entry.kind });
+            view.fdb.push(Entry { mac: entry.mac, port, kind: entry.kind, vlan: None });
             view.ages.extend(entry.updated.map(|updated| (entry.mac, self.model.now - updated.0)));
         }
         view.fdb.sort_unstable();

@@ -8,7 +8,8 @@ use netlink_packet_core::{
     DefaultNla, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload, Nla,
 };
 use netlink_packet_route::link::{
-    InfoBridge, InfoBridgePort, InfoData, InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkProtoInfoBridge,
+    AfSpecBridge, BridgeFlag, BridgeVlanInfo, InfoBridge, InfoBridgePort, InfoData, InfoKind, LinkAttribute,
+    LinkExtentMask, LinkInfo, LinkMessage, LinkProtoInfoBridge,
 };
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -53,6 +54,35 @@ impl Netlink {
         let setting = LinkProtoInfoBridge::Other(DefaultNla::new(setting.kind(), value));
         message.attributes.push(LinkAttribute::ProtoInfoBridge(vec![setting]));
         self.order(RouteNetlinkMessage::SetLink(message), 0)
+    }
+
+    /// Makes a port, or the bridge's own device, a member of a VLAN, as `bridge vlan add`.
+    pub(crate) fn add_vlan(&self, ifindex: u32, own: bool, info: BridgeVlanInfo) -> io::Result<()> {
+        self.order(RouteNetlinkMessage::SetLink(about_vlan(ifindex, own, info)), 0)
+    }
+
+    /// Takes it out of one, as `bridge vlan del`.
+    pub(crate) fn delete_vlan(&self, ifindex: u32, own: bool, info: BridgeVlanInfo) -> io::Result<()> {
+        self.order(RouteNetlinkMessage::DelLink(about_vlan(ifindex, own, info)), 0)
+    }
+
+    /// The VLANs of all devices, as `bridge vlan show`.
+    pub(crate) fn vlans(&self) -> io::Result<Vec<(u32, BridgeVlanInfo)>> {
+        let mut request = LinkMessage::default();
+        request.header.interface_family = AddressFamily::Bridge;
+        request.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::Brvlan]));
+        let mut vlans = Vec::new();
+        for reply in self.exchange(RouteNetlinkMessage::GetLink(request), NLM_F_DUMP)? {
+            let RouteNetlinkMessage::NewLink(link) = reply else { continue };
+            for attribute in link.attributes {
+                let LinkAttribute::AfSpecBridge(of_link) = attribute else { continue };
+                vlans.extend(of_link.into_iter().filter_map(|vlan| match vlan {
+                    AfSpecBridge::VlanInfo(info) => Some((link.header.index, info)),
+                    _ => None,
+                }));
+            }
+        }
+        Ok(vlans)
     }
 
     /// A command, with these flags besides the usual ones.
@@ -113,4 +143,14 @@ impl Netlink {
             }
         }
     }
+}
+
+fn about_vlan(ifindex: u32, own: bool, info: BridgeVlanInfo) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.interface_family = AddressFamily::Bridge;
+    message.header.index = ifindex;
+    let own = own.then_some(AfSpecBridge::Flags(BridgeFlag::LowerDev));
+    let vlan = own.into_iter().chain([AfSpecBridge::VlanInfo(info)]).collect();
+    message.attributes.push(LinkAttribute::AfSpecBridge(vlan));
+    message
 }

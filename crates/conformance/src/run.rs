@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bridge::{BridgeSettings, PortSettings};
+use frame::Vid;
 
 use crate::core::{bridge_settings, changed_bridge, changed_port, port_of};
 use crate::differences;
 use crate::generator::MTU;
 use crate::script::frame_in_words;
-use crate::step::{End, Entry, Step};
-use crate::subject::{Delivery, Subject, View};
+use crate::step::{End, Entry, Member, Step, Tags};
+use crate::subject::{Subject, View};
 
 /// What is set, and what the FDB held at last: all that decides whether a step is a deliberate difference.
 #[derive(Debug)]
@@ -27,17 +28,20 @@ pub struct World {
     pub mtus: BTreeMap<u8, u32>,
     /// As the first subject showed it.
     pub fdb: Vec<Entry>,
+    /// The VLANs of all ports, as the first subject showed them.
+    pub vlans: Vec<Member>,
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(tags: Tags) -> Self {
         let settings = |end| if end == End::Host { PortSettings::host() } else { PortSettings::default() };
         Self {
-            bridge: bridge_settings(),
+            bridge: bridge_settings(tags),
             ports: End::all().map(|end| (end, settings(end))).collect(),
             down: Vec::new(),
             mtus: BTreeMap::new(),
             fdb: Vec::new(),
+            vlans: Vec::new(),
         }
     }
 
@@ -45,6 +49,12 @@ impl World {
     #[must_use]
     pub fn mtu(&self, port: u8) -> u32 {
         self.mtus.get(&port).copied().unwrap_or(MTU)
+    }
+
+    /// Whether a port is in a VLAN.
+    #[must_use]
+    pub fn is_member(&self, port: End, vid: Vid) -> bool {
+        self.vlans.iter().any(|member| (member.port, member.vid) == (port, vid))
     }
 
     fn note(&mut self, step: &Step) {
@@ -109,13 +119,20 @@ pub enum Mode {
     Linux(Duration),
 }
 
-/// Takes both subjects through the steps, up to the first difference.
+/// Takes both subjects through the steps, up to the first difference. What they make of `tags` both know.
 ///
 /// # Errors
 /// The test itself failed.
-pub fn run(steps: &[Step], left: &mut dyn Subject, right: &mut dyn Subject, mode: Mode) -> Result<Outcome> {
-    let mut world = World::new();
+pub fn run(
+    steps: &[Step],
+    tags: Tags,
+    left: &mut dyn Subject,
+    right: &mut dyn Subject,
+    mode: Mode,
+) -> Result<Outcome> {
+    let mut world = World::new(tags);
     let mut outcome = Outcome::default();
+    world.vlans = left.view()?.vlans;
     for (at, step) in steps.iter().enumerate() {
         if mode != Mode::Pure
             && let Some(name) = differences::leaves_out(&world, step)
@@ -170,22 +187,19 @@ fn settle(
                 patience
             }
         };
-        let [l, r] = views;
-        for (all, new) in frames.iter_mut().zip([l.frames, r.frames]) {
-            all.extend(new);
+        let [mut l, mut r] = views;
+        for (all, new) in frames.iter_mut().zip([&mut l.frames, &mut r.frames]) {
+            all.append(new);
             all.sort_unstable();
         }
-        if frames[0] == frames[1] && l.fdb == r.fdb {
-            world.fdb = l.fdb;
+        if frames[0] == frames[1] && l.fdb == r.fdb && l.vlans == r.vlans {
+            (world.fdb, world.vlans) = (l.fdb, l.vlans);
             return Ok(None);
         }
         if started.elapsed() >= patience {
-            let names = [left.name(), right.name()];
             let [left_frames, right_frames] = frames;
-            return Ok(Some(
-                in_words(names[0], &left_frames, &right_frames, &l.fdb, &r.fdb)
-                    + &in_words(names[1], &right_frames, &left_frames, &r.fdb, &l.fdb),
-            ));
+            let (l, r) = (View { frames: left_frames, ..l }, View { frames: right_frames, ..r });
+            return Ok(Some(in_words(left.name(), &l, &r) + &in_words(right.name(), &r, &l)));
         }
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -202,19 +216,16 @@ fn guard(world: &World, views: &[View; 2]) {
 }
 
 /// What one shows and the other does not.
-fn in_words(
-    name: &str,
-    frames: &[Delivery],
-    other_frames: &[Delivery],
-    fdb: &[Entry],
-    other_fdb: &[Entry],
-) -> String {
+fn in_words(name: &str, this: &View, other: &View) -> String {
     let mut words = String::new();
-    for (end, bytes) in only(frames, other_frames) {
+    for (end, bytes) in only(&this.frames, &other.frames) {
         words += &format!("only {name} sends to {end}: {}\n", frame_in_words(bytes));
     }
-    for entry in only(fdb, other_fdb) {
+    for entry in only(&this.fdb, &other.fdb) {
         words += &format!("only {name} has the entry {entry}\n");
+    }
+    for member in only(&this.vlans, &other.vlans) {
+        words += &format!("only {name} has {member}\n");
     }
     words
 }

@@ -5,10 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use bridge::{EntryKind, PortState};
-use frame::MacAddr;
+use bridge::{EntryKind, Membership, PortState, VlanProtocol};
+use frame::{MacAddr, Vid};
 
-use crate::step::{End, Flag, PORTS, Step};
+use crate::step::{End, Flag, PORTS, Step, flags};
 
 const STATES: [PortState; 5] = [
     PortState::Disabled,
@@ -59,8 +59,14 @@ pub fn frame_in_words(bytes: &[u8]) -> String {
         let six = bytes.get(from..from + 6).and_then(|six| six.try_into().ok());
         six.map_or_else(|| "cut off".to_owned(), |six| MacAddr(six).to_string())
     };
-    let kind = bytes.get(12..14).map_or(0, |two| u16::from_be_bytes([two[0], two[1]]));
-    format!("{} from {}, type {kind:04x}, {} bytes", address(0), address(6), bytes.len())
+    let word = |at: usize| bytes.get(at..at + 2).map_or(0, |two| u16::from_be_bytes([two[0], two[1]]));
+    let tags: String = (12..)
+        .step_by(4)
+        .take_while(|at| [0x8100, 0x88a8].contains(&word(*at)))
+        .map(|at| format!("tag {:04x} {:#06x}, ", word(at), word(at + 2)))
+        .collect();
+    let kind = word(12 + 4 * tags.matches("tag").count());
+    format!("{} from {}, {tags}type {kind:04x}, {} bytes", address(0), address(6), bytes.len())
 }
 
 impl fmt::Display for Step {
@@ -81,18 +87,32 @@ impl fmt::Display for Step {
             Self::NoLinklocalLearn { on: set } => write!(f, "no_linklocal_learn {}", on(*set)),
             Self::MaxLearned { max } => write!(f, "fdb_max_learned {max}"),
             Self::Promisc { on: set } => write!(f, "promisc {}", on(*set)),
-            Self::Entry { mac, port, kind, replace } => {
-                write!(f, "fdb {} {mac} {port} {}", if *replace { "replace" } else { "add" }, kind.name())
+            Self::Entry { mac, vlan, port, kind, replace } => {
+                let verb = if *replace { "replace" } else { "add" };
+                write!(f, "fdb {verb} {mac} {port} {}{}", kind.name(), of_vlan(*vlan))
             }
-            Self::Delete { mac, port } => write!(f, "fdb del {mac} {port}"),
+            Self::Delete { mac, vlan, port } => write!(f, "fdb del {mac} {port}{}", of_vlan(*vlan)),
             Self::Flush { port: of, kind } => {
                 write!(f, "fdb flush {} {}", port(*of), kind.map_or("ageing", EntryKind::name))
             }
             Self::Link { port, up } => write!(f, "link p{port} {}", if *up { "up" } else { "down" }),
             Self::Mtu { port, mtu } => write!(f, "mtu p{port} {mtu}"),
             Self::Wait { ms } => write!(f, "wait {ms}ms"),
+            Self::VlanFiltering { on: set } => write!(f, "vlan_filtering {}", on(*set)),
+            Self::VlanProtocol { protocol } => write!(f, "vlan_protocol {}", protocol.name()),
+            Self::DefaultPvid { vid: None } => write!(f, "default_pvid none"),
+            Self::DefaultPvid { vid: Some(vid) } => write!(f, "default_pvid {vid}"),
+            Self::JoinVlan { port, vid, membership } => {
+                write!(f, "vlan add {port} {vid}{}", flags(*membership))
+            }
+            Self::LeaveVlan { port, vid } => write!(f, "vlan del {port} {vid}"),
+            Self::VlanState { port, vid, state } => write!(f, "vlan state p{port} {vid} {}", state.name()),
         }
     }
+}
+
+fn of_vlan(vlan: Option<Vid>) -> String {
+    vlan.map_or_else(String::new, |vlan| format!(" vlan {vlan}"))
 }
 
 fn flag_name(flag: Flag) -> &'static str {
@@ -110,10 +130,7 @@ impl FromStr for Step {
                 let known = Flag::ALL.iter().find(|(name, _)| *name == flag);
                 Self::Flag { port: port(of)?, flag: known.context("no such setting")?.1, on: on(set)? }
             }
-            ["state", of, state] => {
-                let known = STATES.into_iter().find(|known| known.name() == state);
-                Self::State { port: port(of)?, state: known.context("no such state")? }
-            }
+            ["state", of, named] => Self::State { port: port(of)?, state: state(named)? },
             ["group_fwd_mask", of, mask] => {
                 let mask = u16::from_str_radix(mask.trim_start_matches("0x"), 16)?;
                 Self::Mask { port: port_or_all(of)?, mask }
@@ -124,11 +141,13 @@ impl FromStr for Step {
             ["no_linklocal_learn", set] => Self::NoLinklocalLearn { on: on(set)? },
             ["fdb_max_learned", max] => Self::MaxLearned { max: max.parse()? },
             ["promisc", set] => Self::Promisc { on: on(set)? },
-            ["fdb", verb @ ("add" | "replace"), address, of, kind] => {
-                let (mac, port) = (mac(address)?, end(of)?);
-                Self::Entry { mac, port, kind: entry_kind(kind)?, replace: verb == "replace" }
+            ["fdb", verb @ ("add" | "replace"), address, of, kind, ref vlan @ ..] => {
+                let (mac, vlan, port) = (mac(address)?, in_vlan(vlan)?, end(of)?);
+                Self::Entry { mac, vlan, port, kind: entry_kind(kind)?, replace: verb == "replace" }
             }
-            ["fdb", "del", address, of] => Self::Delete { mac: mac(address)?, port: end(of)? },
+            ["fdb", "del", address, of, ref vlan @ ..] => {
+                Self::Delete { mac: mac(address)?, vlan: in_vlan(vlan)?, port: end(of)? }
+            }
             ["fdb", "flush", of, "ageing"] => Self::Flush { port: port_or_all(of)?, kind: None },
             ["fdb", "flush", of, kind] => {
                 Self::Flush { port: port_or_all(of)?, kind: Some(entry_kind(kind)?) }
@@ -136,6 +155,23 @@ impl FromStr for Step {
             ["link", of, up @ ("up" | "down")] => Self::Link { port: port(of)?, up: up == "up" },
             ["mtu", of, mtu] => Self::Mtu { port: port(of)?, mtu: mtu.parse()? },
             ["wait", time] => Self::Wait { ms: ms(time)? },
+            ["vlan_filtering", set] => Self::VlanFiltering { on: on(set)? },
+            ["vlan_protocol", name] => {
+                let both = [VlanProtocol::Dot1q, VlanProtocol::Dot1ad];
+                let known = both.into_iter().find(|known| known.name() == name);
+                Self::VlanProtocol { protocol: known.context("no such protocol")? }
+            }
+            ["default_pvid", "none"] => Self::DefaultPvid { vid: None },
+            ["default_pvid", number] => Self::DefaultPvid { vid: Some(vid(number)?) },
+            ["vlan", "add", of, number, ref words @ ..] => {
+                let membership =
+                    Membership { pvid: words.contains(&"pvid"), untagged: words.contains(&"untagged") };
+                Self::JoinVlan { port: end(of)?, vid: vid(number)?, membership }
+            }
+            ["vlan", "del", of, number] => Self::LeaveVlan { port: end(of)?, vid: vid(number)? },
+            ["vlan", "state", of, number, named] => {
+                Self::VlanState { port: port(of)?, vid: vid(number)?, state: state(named)? }
+            }
             _ => bail!("no step is written so"),
         })
     }
@@ -152,6 +188,22 @@ fn port(word: &str) -> Result<u8> {
 
 fn port_or_all(word: &str) -> Result<Option<u8>> {
     if word == "all" { Ok(None) } else { port(word).map(Some) }
+}
+
+fn state(word: &str) -> Result<PortState> {
+    STATES.into_iter().find(|known| known.name() == word).with_context(|| format!("no state {word}"))
+}
+
+fn vid(word: &str) -> Result<Vid> {
+    word.parse().ok().and_then(Vid::new).with_context(|| format!("no VLAN {word}"))
+}
+
+fn in_vlan(words: &[&str]) -> Result<Option<Vid>> {
+    match *words {
+        [] => Ok(None),
+        ["vlan", number] => vid(number).map(Some),
+        _ => bail!("neither nothing nor a VLAN: {}", words.join(" ")),
+    }
 }
 
 fn on(word: &str) -> Result<bool> {
@@ -183,12 +235,15 @@ fn bytes(hex: &str) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::generator::Generator;
+    use crate::step::Tags;
 
     #[test]
     fn what_is_written_is_read_again() {
         for seed in 0..20 {
-            let steps = Generator::new(seed).case(200);
-            assert_eq!(read(&write(&steps)).unwrap(), steps);
+            for tags in [Tags::Opaque, Tags::Vlans] {
+                let steps = Generator::new(seed, tags).case(200);
+                assert_eq!(read(&write(&steps)).unwrap(), steps);
+            }
         }
     }
 

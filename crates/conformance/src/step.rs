@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use bridge::{EntryKind, PortState};
-use frame::MacAddr;
+use bridge::{EntryKind, Membership, PortState, VlanProtocol};
+use frame::{MacAddr, Vid};
 
 /// Ports beside the host's own: `p1` to `p4`.
 pub const PORTS: u8 = 4;
@@ -61,6 +61,15 @@ impl Flag {
     ];
 }
 
+/// What a bridge under test makes of tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tags {
+    /// They are payload; any kernel's bridge can do that.
+    Opaque,
+    /// They are VLANs, which it tells apart.
+    Vlans,
+}
+
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are what they are called")]
@@ -84,9 +93,9 @@ pub enum Step {
     /// Whether the host's own port is promiscuous.
     Promisc { on: bool },
     /// `bridge fdb add` and `replace`.
-    Entry { mac: MacAddr, port: End, kind: EntryKind, replace: bool },
+    Entry { mac: MacAddr, vlan: Option<Vid>, port: End, kind: EntryKind, replace: bool },
     /// `bridge fdb del`.
-    Delete { mac: MacAddr, port: End },
+    Delete { mac: MacAddr, vlan: Option<Vid>, port: End },
     /// A flush of one port or all; of one kind, or of what ages.
     Flush { port: Option<u8>, kind: Option<EntryKind> },
     /// A port's device is set up or down.
@@ -95,6 +104,18 @@ pub enum Step {
     Mtu { port: u8, mtu: u32 },
     /// Nothing, for so long.
     Wait { ms: u64 },
+    /// The bridge's `vlan_filtering`.
+    VlanFiltering { on: bool },
+    /// The bridge's `vlan_protocol`.
+    VlanProtocol { protocol: VlanProtocol },
+    /// The bridge's `vlan_default_pvid`.
+    DefaultPvid { vid: Option<Vid> },
+    /// `bridge vlan add`.
+    JoinVlan { port: End, vid: Vid, membership: Membership },
+    /// `bridge vlan del`.
+    LeaveVlan { port: End, vid: Vid },
+    /// `bridge vlan set`.
+    VlanState { port: u8, vid: Vid, state: PortState },
 }
 
 /// One entry of an FDB, as far as Linux tells of it.
@@ -106,10 +127,40 @@ pub struct Entry {
     pub port: End,
     /// What kind of entry this is.
     pub kind: EntryKind,
+    /// The VLAN; `None` for what is in none, or in all.
+    pub vlan: Option<Vid>,
 }
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.mac, self.port, self.kind.name())
+        write!(f, "{} {} {}", self.mac, self.port, self.kind.name())?;
+        self.vlan.map_or(Ok(()), |vlan| write!(f, " vlan {vlan}"))
+    }
+}
+
+/// A VLAN of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    /// The port.
+    pub port: End,
+    /// The VLAN.
+    pub vid: Vid,
+    /// How the port belongs to it.
+    pub membership: Membership,
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in VLAN {}{}", self.port, self.vid, flags(self.membership))
+    }
+}
+
+/// How a port belongs to a VLAN, in the words of `bridge vlan add`.
+pub(crate) fn flags(membership: Membership) -> &'static str {
+    match (membership.pvid, membership.untagged) {
+        (false, false) => "",
+        (true, false) => " pvid",
+        (false, true) => " untagged",
+        (true, true) => " pvid untagged",
     }
 }

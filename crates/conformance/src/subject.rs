@@ -3,7 +3,7 @@
 use anyhow::Result;
 use frame::MacAddr;
 
-use crate::step::{End, Entry, Step};
+use crate::step::{End, Entry, Member, Step};
 
 /// Where a frame came out, and its bytes.
 pub type Delivery = (End, Vec<u8>);
@@ -17,6 +17,8 @@ pub struct View {
     pub fdb: Vec<Entry>,
     /// How long entries that age have been silent, in milliseconds.
     pub ages: Vec<(MacAddr, u64)>,
+    /// The VLANs of all ports, in order, where they are told apart.
+    pub vlans: Vec<Member>,
 }
 
 /// A bridge of some kind.
@@ -45,7 +47,21 @@ pub trait Subject {
     }
 }
 
-impl<S: Subject> Subject for &mut S {
+impl<S: Subject + ?Sized> Subject for &mut S {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn apply(&mut self, step: &Step) -> Result<bool> {
+        (**self).apply(step)
+    }
+
+    fn view(&mut self) -> Result<View> {
+        (**self).view()
+    }
+}
+
+impl<S: Subject + ?Sized> Subject for Box<S> {
     fn name(&self) -> &'static str {
         (**self).name()
     }

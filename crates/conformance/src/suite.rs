@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::core::Core;
 use crate::daemon::Daemon;
 use crate::generator::Generator;
 use crate::kernel::Kernel;
 use crate::run::{Mode, Outcome, run};
 use crate::script;
 use crate::shrink::shrink;
-use crate::step::Step;
+use crate::step::{Step, Tags};
 use crate::subject::Subject;
-use crate::wrong::{Spoilt, Wrong};
+use crate::wrong::{Covered, Spoilt, Wrong};
 
 /// Frames of one case, each of which begins with new bridges.
 pub const FRAMES: usize = 200;
@@ -29,7 +30,36 @@ const IMPATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Suite {
     kernel: Kernel,
-    daemon: Daemon,
+    switchd: Compared,
+    tags: Tags,
+}
+
+/// What is compared with Linux.
+#[derive(Debug)]
+enum Compared {
+    /// What ships.
+    Daemon(Box<Daemon>),
+    /// What decides, which can do more than there are commands for.
+    Core(Box<Core>),
+}
+
+impl Compared {
+    fn subject(&mut self) -> &mut dyn Subject {
+        match self {
+            Self::Daemon(daemon) => &mut **daemon,
+            Self::Core(core) => &mut **core,
+        }
+    }
+
+    fn renew(&mut self, tags: Tags) -> Result<()> {
+        match self {
+            Self::Daemon(daemon) => daemon.renew(),
+            Self::Core(core) => {
+                **core = Core::in_real_time(tags);
+                Ok(())
+            }
+        }
+    }
 }
 
 /// What a number of cases came to.
@@ -50,13 +80,31 @@ impl Suite {
     ///
     /// # Errors
     /// The kernel refuses something, most likely for want of root, or switchd does not start.
-    pub fn new() -> Result<Self> {
-        Ok(Self { kernel: Kernel::new()?, daemon: Daemon::new()? })
+    pub fn new(tags: Tags) -> Result<Self> {
+        let daemon = Box::new(Daemon::new(tags)?);
+        Ok(Self { kernel: Kernel::new(tags)?, switchd: Compared::Daemon(daemon), tags })
+    }
+
+    /// Linux and the core alone, where VLANs are told apart; their states are set too.
+    ///
+    /// # Errors
+    /// As [`Suite::new`].
+    pub fn of_core() -> Result<Self> {
+        let tags = Tags::Vlans;
+        let core = Box::new(Core::in_real_time(tags));
+        Ok(Self { kernel: Kernel::new(tags)?, switchd: Compared::Core(core), tags })
+    }
+
+    fn generator(&self, seed: u64) -> Generator {
+        match self.switchd {
+            Compared::Daemon(_) => Generator::new(seed, self.tags),
+            Compared::Core(_) => Generator::with_states(seed),
+        }
     }
 
     /// Both, Linux first, for scenarios that are written out.
     pub fn subjects(&mut self) -> [&mut dyn Subject; 2] {
-        [&mut self.kernel, &mut self.daemon]
+        [&mut self.kernel, self.switchd.subject()]
     }
 
     /// Takes new bridges through these steps.
@@ -67,10 +115,14 @@ impl Suite {
         self.take_through(steps, PATIENCE)
     }
 
-    fn take_through(&mut self, steps: &[Step], patience: Duration) -> Result<Outcome> {
+    fn renew(&mut self) -> Result<()> {
         self.kernel.renew()?;
-        self.daemon.renew()?;
-        run(steps, &mut self.kernel, &mut self.daemon, Mode::Linux(patience))
+        self.switchd.renew(self.tags)
+    }
+
+    fn take_through(&mut self, steps: &[Step], patience: Duration) -> Result<Outcome> {
+        self.renew()?;
+        run(steps, self.tags, &mut self.kernel, self.switchd.subject(), Mode::Linux(patience))
     }
 
     /// Takes new bridges through so many cases of a seed, up to the first difference, which is then made short.
@@ -78,7 +130,7 @@ impl Suite {
     /// # Errors
     /// The test itself failed.
     pub fn compare(&mut self, seed: u64, cases: usize) -> Result<Report> {
-        let mut generator = Generator::new(seed);
+        let mut generator = self.generator(seed);
         let mut report = Report::default();
         for case in 1..=cases {
             let steps = generator.case(FRAMES);
@@ -106,7 +158,8 @@ impl Suite {
             Some(difference) => writeln!(words, "In short: {difference}")?,
             None => writeln!(words, "It does not show every time.")?,
         }
-        words += "Replay it with `cargo xtask conformance --replay FILE`, where FILE holds:\n\n";
+        let vlan = if self.tags == Tags::Vlans { "--vlan " } else { "" };
+        writeln!(words, "Replay it with `cargo xtask conformance {vlan}--replay FILE`, where FILE holds:\n")?;
         Ok(words + &script::write(&short))
     }
 
@@ -115,14 +168,34 @@ impl Suite {
     /// # Errors
     /// The test itself failed.
     pub fn finds(&mut self, wrong: Wrong, seed: u64, frames: usize) -> Result<Option<usize>> {
-        let mut generator = Generator::new(seed);
+        self.notices(seed, frames, |linux, switchd| (linux, Box::new(Spoilt { subject: switchd, wrong })))
+    }
+
+    /// The same where it is Linux that has this wrong rule.
+    ///
+    /// # Errors
+    /// The test itself failed.
+    pub fn finds_in_linux(&mut self, wrong: Wrong, seed: u64, frames: usize) -> Result<Option<usize>> {
+        self.notices(seed, frames, |linux, switchd| (Box::new(Spoilt { subject: linux, wrong }), switchd))
+    }
+
+    /// How many frames it takes until both differ, once something has been made of them.
+    fn notices(
+        &mut self,
+        seed: u64,
+        frames: usize,
+        spoil: impl for<'s> Fn(Bridge<'s>, Bridge<'s>) -> (Bridge<'s>, Bridge<'s>),
+    ) -> Result<Option<usize>> {
+        let mut generator = self.generator(seed);
         let mut sent = 0;
         while sent < frames {
             let steps = generator.case(FRAMES.min(frames - sent));
-            self.kernel.renew()?;
-            self.daemon.renew()?;
-            let mut spoilt = Spoilt { subject: &mut self.daemon, wrong };
-            let outcome = run(&steps, &mut self.kernel, &mut spoilt, Mode::Linux(IMPATIENCE))?;
+            self.renew()?;
+            let tags = self.tags;
+            let [linux, switchd] = self.subjects();
+            let (linux, switchd) = spoil(Box::new(linux), Box::new(switchd));
+            let (mut linux, mut switchd) = (Covered(linux), Covered(switchd));
+            let outcome = run(&steps, tags, &mut linux, &mut switchd, Mode::Linux(IMPATIENCE))?;
             sent += outcome.frames;
             if outcome.difference.is_some() {
                 return Ok(Some(sent));
@@ -131,6 +204,9 @@ impl Suite {
         Ok(None)
     }
 }
+
+/// One of both, or what was made of it.
+type Bridge<'s> = Box<dyn Subject + 's>;
 
 /// A seed that no run had before.
 ///

@@ -3,8 +3,8 @@
 //! know hairpin.
 
 use anyhow::Result;
-use bridge::{EntryKind, PortState};
-use frame::MacAddr;
+use bridge::{EntryKind, Membership, PortState, VlanProtocol};
+use frame::{MacAddr, Vid};
 
 use crate::generator::HOST_MAC;
 use crate::step::{End, Flag, Step};
@@ -115,7 +115,9 @@ pub const ALL: [Wrong; 30] = [
     Wrong {
         name: "add replaces",
         changes: |step| match step {
-            Step::Entry { mac, port, kind, .. } => Some(Step::Entry { mac, port, kind, replace: true }),
+            Step::Entry { mac, vlan, port, kind, .. } => {
+                Some(Step::Entry { mac, vlan, port, kind, replace: true })
+            }
             other => Some(other),
         },
     },
@@ -166,6 +168,63 @@ pub const ALL: [Wrong; 30] = [
     },
 ];
 
+/// Those that show only where VLANs are told apart.
+pub const VLANS: [Wrong; 8] = [
+    Wrong {
+        name: "one VLAN of one port is missing",
+        changes: |step| match step {
+            Step::JoinVlan { port: End::Port(1), vid, .. } if Some(vid) == Vid::new(10) => None,
+            other => Some(other),
+        },
+    },
+    Wrong { name: "no PVID", changes: |step| member(step, |membership| membership.pvid = false) },
+    Wrong {
+        name: "a PVID is always untagged",
+        changes: |step| member(step, |membership| membership.untagged |= membership.pvid),
+    },
+    Wrong { name: "tags stay", changes: |step| member(step, |membership| membership.untagged = false) },
+    Wrong {
+        name: "a port never leaves a VLAN",
+        changes: |step| match step {
+            Step::LeaveVlan { .. } => None,
+            other => Some(other),
+        },
+    },
+    Wrong {
+        name: "the tags of 802.1ad are payload always",
+        changes: |step| match step {
+            Step::VlanProtocol { .. } => Some(Step::VlanProtocol { protocol: VlanProtocol::Dot1q }),
+            other => Some(other),
+        },
+    },
+    Wrong {
+        name: "an FDB entry is in no VLAN",
+        changes: |step| match step {
+            Step::Entry { mac, port, kind, replace, .. } => {
+                Some(Step::Entry { mac, vlan: None, port, kind, replace })
+            }
+            other => Some(other),
+        },
+    },
+    Wrong {
+        name: "default_pvid moves nobody",
+        changes: |step| match step {
+            Step::DefaultPvid { .. } => None,
+            other => Some(other),
+        },
+    },
+];
+
+fn member(step: Step, change: fn(&mut Membership)) -> Option<Step> {
+    Some(match step {
+        Step::JoinVlan { port, vid, mut membership } => {
+            change(&mut membership);
+            Step::JoinVlan { port, vid, membership }
+        }
+        other => other,
+    })
+}
+
 fn without(step: Step, flag: Flag, always: bool) -> Option<Step> {
     match step {
         Step::Flag { port, flag: this, .. } if this == flag => Some(Step::Flag { port, flag, on: always }),
@@ -190,10 +249,29 @@ fn state(step: Step, right: PortState, wrong: PortState) -> Option<Step> {
 
 fn kind(step: Step, right: EntryKind, wrong: EntryKind) -> Option<Step> {
     match step {
-        Step::Entry { mac, port, kind, replace } if kind == right && port != End::Host && mac != HOST_MAC => {
-            Some(Step::Entry { mac, port, kind: wrong, replace })
+        Step::Entry { mac, vlan, port, kind, replace }
+            if kind == right && port != End::Host && mac != HOST_MAC =>
+        {
+            Some(Step::Entry { mac, vlan, port, kind: wrong, replace })
         }
         other => Some(other),
+    }
+}
+
+/// A bridge whose VLANs are not shown: what is wrong with them is to be seen in frames and the FDB.
+pub struct Covered<S>(pub S);
+
+impl<S: Subject> Subject for Covered<S> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn apply(&mut self, step: &Step) -> Result<bool> {
+        self.0.apply(step)
+    }
+
+    fn view(&mut self) -> Result<View> {
+        Ok(View { vlans: Vec::new(), ..self.0.view()? })
     }
 }
 

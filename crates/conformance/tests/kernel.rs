@@ -1,6 +1,7 @@
 //! Linux and switchd with the same frames and commands: a fixed seed, and one that no run had before.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use conformance::step::Tags;
 use conformance::suite::{FRAMES, Suite, fresh_seed};
 use conformance::wrong;
 
@@ -8,7 +9,7 @@ use conformance::wrong;
 const AT_LEAST: usize = 2_000;
 
 fn compare(seed: u64) {
-    let mut suite = Suite::new().unwrap();
+    let mut suite = Suite::new(Tags::Opaque).unwrap();
     // Some frames are left out: they would show a deliberate difference.
     let report = suite.compare(seed, AT_LEAST / FRAMES + 3).unwrap();
     println!(
@@ -33,7 +34,7 @@ fn switchd_does_what_linux_does_with_a_fresh_seed() {
 
 #[test]
 fn every_wrong_rule_is_found() {
-    let mut suite = Suite::new().unwrap();
+    let mut suite = Suite::new(Tags::Opaque).unwrap();
     for wrong in wrong::ALL {
         let found = suite.finds(wrong, 1, AT_LEAST).unwrap();
         let found = found.unwrap_or_else(|| panic!("{}: not found within {AT_LEAST} frames", wrong.name));

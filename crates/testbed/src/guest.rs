@@ -18,7 +18,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub use console::Answer;
-pub use lab::Lab;
+pub use lab::{Lab, test_in_lab};
 use qemu::{Qemu, Size};
 pub use transfer::{guest_to_guest, guest_to_namespace, namespace_to_guest};
 

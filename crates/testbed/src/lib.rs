@@ -39,7 +39,7 @@ pub mod wait;
 pub use capture::Capture;
 pub use datagrams::udp_exchange;
 pub use frame_socket::FrameSocket;
-pub use guest::{Guest, GuestOptions, Lab};
+pub use guest::{Guest, GuestOptions, Lab, test_in_lab};
 pub use link::{End, kernel_bridge, veth};
 pub use machine::Machine;
 pub use namespace::Namespace;

@@ -99,6 +99,16 @@ impl Namespace {
         command::output(Command::new("ip").args(["-n", &self.name]).args(command::words(arguments)?))
     }
 
+    /// Runs several `ip` command lines inside, up to the first that fails, in one process: `ip -batch`.
+    ///
+    /// # Errors
+    /// As [`Namespace::run`].
+    pub fn ip_batch(&self, lines: &[String]) -> Result<String> {
+        let file = tempfile::NamedTempFile::with_prefix("testbed-batch-")?;
+        fs::write(file.path(), lines.join("\n") + "\n")?;
+        command::output(Command::new("ip").args(["-n", &self.name, "-batch"]).arg(file.path()))
+    }
+
     /// Starts a command line inside and leaves it running until the [`Process`] is dropped.
     ///
     /// # Errors

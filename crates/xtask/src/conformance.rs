@@ -1,12 +1,14 @@
 //! `cargo xtask conformance`: Linux Bridge and switchd with the same random frames and commands.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use conformance::script;
+use conformance::step::Tags;
 use conformance::suite::{FRAMES, Suite, fresh_seed};
+use testbed::Lab;
 
 use crate::run::{cargo, run as run_command};
 
@@ -22,16 +24,51 @@ pub(crate) struct Conformance {
     /// Take both through the steps of this file instead
     #[arg(long, conflicts_with_all = ["seed", "cases"])]
     replay: Option<PathBuf>,
+    /// With VLANs, in a guest: the bridge of this machine's kernel may not tell them apart
+    #[arg(long)]
+    vlan: bool,
+    #[arg(long, hide = true, requires = "vlan")]
+    here: bool,
 }
+
+/// Ample time for a case in a guest on a busy machine.
+const CASE: Duration = Duration::from_secs(120);
 
 /// Builds switchd and compares.
 pub(crate) fn run(options: &Conformance) -> Result<()> {
-    run_command(&mut cargo(&["build", "--locked", "--quiet", "--package", "switchd"]))?;
-    let mut suite = Suite::new()?;
+    if !options.here {
+        run_command(&mut cargo(&["build", "--locked", "--quiet", "--package", "switchd"]))?;
+        if options.vlan {
+            return in_guest(options);
+        }
+    }
+    let mut suite = Suite::new(if options.vlan { Tags::Vlans } else { Tags::Opaque })?;
     match &options.replay {
         Some(file) => replay(&mut suite, file),
         None => compare(&mut suite, options),
     }
+}
+
+/// Runs this very program in a guest.
+fn in_guest(options: &Conformance) -> Result<()> {
+    let (me, switchd) = (std::env::current_exe()?, testbed::switchd::binary()?);
+    let mut files = vec![me.as_path(), switchd.as_path()];
+    let what = match &options.replay {
+        Some(file) => {
+            files.push(file);
+            format!("--replay '/lab/{}'", file.file_name().unwrap_or_default().to_string_lossy())
+        }
+        None => {
+            let seed = options.seed.map_or_else(fresh_seed, Ok)?;
+            println!("seed {seed}, in a guest, which shows what it did at its end");
+            format!("--seed {seed} --cases {}", options.cases)
+        }
+    };
+    let name = me.file_name().unwrap_or_default().to_string_lossy();
+    let command = format!("CARGO_BIN_EXE_switchd=/lab/switchd /lab/{name} conformance --vlan --here {what}");
+    let time = CASE * u32::try_from(options.cases + 2)?;
+    print!("{}", Lab::boot(&files)?.pass(&command, time)?);
+    Ok(())
 }
 
 fn replay(suite: &mut Suite, file: &PathBuf) -> Result<()> {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bridge::EntryKind;
-use conformance::step::{End, Step};
+use conformance::step::{End, Step, Tags};
 use conformance::suite::Suite;
 use frame::MacAddr;
 use testbed::wait_until;
@@ -33,7 +33,7 @@ pub(crate) struct Both(Suite);
 impl Both {
     /// New bridges, as they are by default.
     pub(crate) fn new() -> Self {
-        Self(Suite::new().unwrap())
+        Self(Suite::new(Tags::Opaque).unwrap())
     }
 
     /// Whether both accept a command, written as in a script.

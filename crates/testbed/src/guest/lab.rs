@@ -14,6 +14,7 @@ use super::console::Answer;
 use super::cpio::Archive;
 use super::image::{self, Image, Libraries};
 use super::qemu::{Qemu, Size};
+use crate::switchd;
 
 /// Where the files are that a guest is given.
 const DIRECTORY: &str = "lab";
@@ -81,6 +82,22 @@ impl Lab {
             _ => bail!("in the guest: {command}: status {status}:\n{output}"),
         }
     }
+}
+
+/// Boots a guest, runs one of the `#[ignore]`d tests of this very program in it, and returns what that said.
+///
+/// # Errors
+/// The guest does not boot, or the test fails, takes longer than `timeout`, or is none; the message shows what it
+/// said.
+pub fn test_in_lab(test: &str, timeout: Duration) -> Result<String> {
+    let me = std::env::current_exe()?;
+    let mut lab = Lab::boot(&[&me, &switchd::binary()?])?;
+    let name = me.file_name().and_then(|name| name.to_str()).context("a program without a name")?;
+    let environment = "CARGO_BIN_EXE_switchd=/lab/switchd RUST_BACKTRACE=0";
+    let command = format!("{environment} /lab/{name} --ignored --exact {test} --nocapture");
+    let said = lab.pass(&command, timeout)?;
+    ensure!(said.contains("1 passed"), "no test {test}:\n{said}");
+    Ok(said)
 }
 
 fn archive(files: &[&Path]) -> Result<Vec<u8>> {
