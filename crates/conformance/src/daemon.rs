@@ -24,6 +24,8 @@ pub struct Daemon {
     /// The VLANs of all ports as they were last seen, and whether a frame is all that came since.
     members: Vec<Member>,
     only_frames: bool,
+    /// As it was set last: locking a port turns it on, unlike in Linux.
+    no_linklocal_learn: bool,
 }
 
 impl Daemon {
@@ -41,7 +43,15 @@ impl Daemon {
             wires.open(end)?;
         }
         let (switchd, client) = start(&wires, tags)?;
-        Ok(Self { wires, switchd, client, tags, members: Vec::new(), only_frames: false })
+        Ok(Self {
+            wires,
+            switchd,
+            client,
+            tags,
+            members: Vec::new(),
+            only_frames: false,
+            no_linklocal_learn: false,
+        })
     }
 
     /// A new process in place of the old one, on the same wires.
@@ -56,7 +66,7 @@ impl Daemon {
         );
         let ports: Vec<String> = (1..=PORTS).map(|port| format!("link set p{port} up mtu {MTU}")).collect();
         self.wires.switch.ip_batch(&ports)?;
-        self.only_frames = false;
+        (self.only_frames, self.no_linklocal_learn) = (false, false);
         (self.switchd, self.client) = start(&self.wires, self.tags)?;
         self.wires.receive().map(drop)
     }
@@ -95,7 +105,13 @@ impl Daemon {
             Flag::Locked => &mut change.locked,
             Flag::Mab => &mut change.mab,
         } = on;
-        self.set_port(End::Port(port), change)
+        let set = self.set_port(End::Port(port), change)?;
+        if flag != Flag::Locked {
+            return Ok(set);
+        }
+        let no_linklocal_learn = Some(self.no_linklocal_learn);
+        self.set_bridge(BridgeChange { no_linklocal_learn, ..BridgeChange::default() })?;
+        Ok(set)
     }
 
     fn make_entry(
@@ -205,6 +221,7 @@ impl Subject for Daemon {
             }
             Step::Ageing { ms } => self.set_bridge(BridgeChange { ageing_time: Some(ms), ..bridge }),
             Step::NoLinklocalLearn { on } => {
+                self.no_linklocal_learn = on;
                 self.set_bridge(BridgeChange { no_linklocal_learn: Some(on), ..bridge })
             }
             Step::MaxLearned { max } => {
@@ -279,6 +296,22 @@ impl Subject for Daemon {
         }
         view.frames = self.wires.receive()?;
         Ok(view)
+    }
+
+    fn account(&mut self) -> String {
+        let ports = self.client.show_ports(None).unwrap_or_default();
+        let line = |port: &types::Port| {
+            let drops: Vec<String> =
+                port.drops.iter().map(|drop| format!("{} {}", drop.reason, drop.frames)).collect();
+            let (counted, lost) = (port.counters, port.kernel.socket_lost);
+            let types::Counters { rx_frames, copies, tx_frames, .. } = counted;
+            let name = &port.name;
+            format!(
+                "{name}: rx {rx_frames} copies {copies} tx {tx_frames} socket_lost {lost} {}\n",
+                drops.join(", ")
+            )
+        };
+        ports.iter().map(line).collect()
     }
 
     /// Every frame was handed on or dropped for one reason, every copy sent or dropped for one.

@@ -111,7 +111,8 @@ pub const ALL: [Difference; 12] = [
     Difference {
         about: "`locked` ports",
         linux: "a frame to 01:80:c2:00:00:03 opens the port for its sender unless `no_linklocal_learn` is set",
-        switchd: "`no_linklocal_learn` is on by itself where the configuration has a locked port",
+        switchd: "`no_linklocal_learn` is on by itself where the configuration has a locked port, and when one is \
+                  locked later",
         reason: "a lock that one frame opens is none",
         leaves_out: |_, _| false,
     },

@@ -133,6 +133,7 @@ pub fn run(
     let mut world = World::new(tags);
     let mut outcome = Outcome::default();
     world.vlans = left.view()?.vlans;
+    right.view()?;
     for (at, step) in steps.iter().enumerate() {
         if mode != Mode::Pure
             && let Some(name) = differences::leaves_out(&world, step)
@@ -199,7 +200,8 @@ fn settle(
         if started.elapsed() >= patience {
             let [left_frames, right_frames] = frames;
             let (l, r) = (View { frames: left_frames, ..l }, View { frames: right_frames, ..r });
-            return Ok(Some(in_words(left.name(), &l, &r) + &in_words(right.name(), &r, &l)));
+            let accounts = left.account() + &right.account();
+            return Ok(Some(in_words(left.name(), &l, &r) + &in_words(right.name(), &r, &l) + &accounts));
         }
         std::thread::sleep(Duration::from_millis(2));
     }

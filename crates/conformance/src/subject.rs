@@ -38,6 +38,11 @@ pub trait Subject {
     /// The test itself failed.
     fn view(&mut self) -> Result<View>;
 
+    /// What it has counted, to be shown with a difference.
+    fn account(&mut self) -> String {
+        String::new()
+    }
+
     /// Looks at what must hold at the end of every case.
     ///
     /// # Errors
@@ -59,6 +64,10 @@ impl<S: Subject + ?Sized> Subject for &mut S {
     fn view(&mut self) -> Result<View> {
         (**self).view()
     }
+
+    fn account(&mut self) -> String {
+        (**self).account()
+    }
 }
 
 impl<S: Subject + ?Sized> Subject for Box<S> {
@@ -72,5 +81,9 @@ impl<S: Subject + ?Sized> Subject for Box<S> {
 
     fn view(&mut self) -> Result<View> {
         (**self).view()
+    }
+
+    fn account(&mut self) -> String {
+        (**self).account()
     }
 }
