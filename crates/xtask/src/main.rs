@@ -5,6 +5,7 @@ mod arrows;
 mod conformance;
 mod deb;
 mod demo;
+mod guest_suite;
 mod interrupt;
 mod mutants;
 mod restart_loss;
@@ -35,6 +36,8 @@ enum Task {
     Setup,
     /// Compare with Linux Bridge, frame by frame
     Conformance(conformance::Conformance),
+    /// Run the end-to-end tests on Debian's own kernel, in a guest
+    GuestSuite(guest_suite::GuestSuite),
     /// Break the core in hundreds of ways and see whether its tests find each
     Mutants(mutants::Mutants),
     /// Measure against Linux Bridge and a bare read/write loop
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Setup => setup::run(setup::Use::Everything),
         Task::Conformance(options) => conformance::run(&options),
+        Task::GuestSuite(options) => guest_suite::run(&options),
         Task::Mutants(options) => mutants::run(&options),
         Task::Throughput(options) => throughput::run(&options),
         Task::Deb(options) => deb::run(&options),
