@@ -94,8 +94,9 @@ impl Kernel {
         // With an address of its own br0 does not take that of a port.
         let ageing = AGEING / 10;
         self.filtering = self.tags == Tags::Vlans;
-        let filtering = u8::from(self.filtering);
-        let options = format!("mcast_snooping 0 ageing_time {ageing} vlan_filtering {filtering}");
+        // Not every kernel knows the option, even to say no.
+        let filtering = if self.filtering { " vlan_filtering 1" } else { "" };
+        let options = format!("mcast_snooping 0 ageing_time {ageing}{filtering}");
         let mut lines = vec![
             format!("link add br0 address {HOST_MAC} type bridge {options}"),
             "link set br0 up".to_owned(),
