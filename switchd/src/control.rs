@@ -1,8 +1,10 @@
 //! The control thread: signals, link events and the worker's news, turned into commands to the worker
 //! and into log lines. It owns what was changed on interfaces and puts it back at the end.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,7 @@ use crate::metrics::{Metrics, Reloads};
 use crate::monitor::Monitors;
 use crate::open::Opener;
 use crate::patterns::Unmatched;
+use crate::rights::{self, Rights};
 use crate::run_dir::RunDir;
 use crate::state::Memory;
 use crate::to_worker::ToWorker;
@@ -72,10 +75,12 @@ impl Listener {
     ///
     /// # Errors
     /// It can't be made there.
-    pub(crate) fn serve(&self, run_dir: &RunDir) -> anyhow::Result<Server> {
+    pub(crate) fn serve(&self, run_dir: &RunDir, rights: &Rc<Cell<Rights>>) -> anyhow::Result<Server> {
         let path = run_dir.control_socket();
         let server = Server::bind(&path, self.poll.registry(), CLIENTS, env!("CARGO_PKG_VERSION"));
-        server.with_context(|| format!("can't listen on {}", path.display()))
+        let mut server = server.with_context(|| format!("can't listen on {}", path.display()))?;
+        server.set_gate(rights::gate(rights));
+        Ok(server)
     }
 }
 
@@ -116,6 +121,7 @@ pub(crate) struct Control {
     /// Whoever serves metrics, if anybody does.
     pub(crate) metrics: Option<Metrics>,
     pub(crate) reloads: Reloads,
+    pub(crate) rights: Rc<Cell<Rights>>,
     /// Interfaces that a pattern means and that have no port.
     pub(crate) unmatched: Unmatched,
 }

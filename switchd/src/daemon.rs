@@ -1,5 +1,7 @@
 //! The order in which the daemon starts and ends.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -18,6 +20,7 @@ use crate::metrics::{self, Metrics, Reloads};
 use crate::monitor::Monitors;
 use crate::open::{Opened, Opener};
 use crate::patterns::{self, Unmatched};
+use crate::rights::Rights;
 use crate::run_dir::RunDir;
 use crate::sandbox::{self, Files};
 use crate::start::{Heritage, Start};
@@ -57,6 +60,14 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         run_dir: run_dir.path(),
         socket: config.metrics.as_ref().and_then(metrics::socket_path),
     })?;
+    let rights = match Rights::of(&config.control) {
+        Ok(rights) => rights,
+        Err(error) if resumes => {
+            error!("{error:#}; until that is corrected only root and switchd's own user may look");
+            Rights::NONE
+        }
+        Err(error) => return Err(error),
+    };
     let scraped = descriptors.metrics();
     let scrapes = config.metrics.as_ref().map(|address| metrics::listener(address, scraped)).transpose();
     let scrapes = match scrapes {
@@ -114,6 +125,7 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         wake: Arc::clone(&wake_control),
         metrics: metrics.transpose()?,
         reloads: Reloads::default(),
+        rights: Rc::new(Cell::new(rights)),
         unmatched,
         memory,
         saving: false,
@@ -136,7 +148,7 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
     // The answer comes after all of that was carried out. What an earlier process left counts until all is saved anew.
     control.save_all();
     // Whoever can connect gets answers: not before there is somebody to give them.
-    control.server = Some(control.listener.serve(&run_dir)?);
+    control.server = Some(control.listener.serve(&run_dir, &control.rights)?);
     if control.leaves {
         control
             .await_successor(&run_dir)

@@ -26,6 +26,7 @@ mod pace;
 mod patterns;
 mod ready;
 mod reload;
+mod rights;
 mod run_dir;
 mod sandbox;
 mod saving;

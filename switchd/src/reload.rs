@@ -10,6 +10,7 @@ use crate::assembly::{self, bridge_settings, find, new_entry, settings_of};
 use crate::attachment::Attachment;
 use crate::command::Command;
 use crate::control::Control;
+use crate::rights::Rights;
 use crate::systemd;
 use crate::vlans;
 
@@ -47,10 +48,12 @@ impl Control {
         let mut small = new.clone();
         small.bridge.fdb_max = 1;
         assembly::assemble(&small)?;
+        let rights = Rights::of(&new.control)?;
         // One that could not be had before may be free by now.
         if changes.metrics || self.metrics.is_none() {
             self.listen_for_scrapes(new.metrics.as_ref())?;
         }
+        self.rights.set(rights);
         let gone: Vec<&String> = changes.removed.iter().chain(&changes.replaced).collect();
         for name in gone {
             self.remove_port(name)?;

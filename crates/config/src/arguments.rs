@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::check::PlacedPort;
-use crate::model::{BridgeConfig, Config, PortKind, PortRules, RawConfig, TapConfig};
+use crate::model::{BridgeConfig, Config, ControlConfig, PortKind, PortRules, RawConfig, TapConfig};
 use crate::names::{check_interface, check_name};
 use crate::problem::{Findings, Place, Problems, quoted};
 use crate::section::At;
@@ -79,7 +79,15 @@ pub(crate) fn read(name: Option<&str>, taps: &[String], raws: &[String]) -> Resu
     }
     findings.into_problems(Place::Arguments)?;
     let ports = read.into_iter().filter_map(PlacedPort::into_config).collect();
-    Ok(Config { bridge, profiles: Vec::new(), ports, patterns: Vec::new(), fdb: Vec::new(), metrics: None })
+    Ok(Config {
+        bridge,
+        profiles: Vec::new(),
+        ports,
+        patterns: Vec::new(),
+        fdb: Vec::new(),
+        metrics: None,
+        control: ControlConfig::default(),
+    })
 }
 
 /// What is wrong with a device as the next port, and what would be right.

@@ -22,6 +22,8 @@ pub struct Changes {
     pub entries_added: Vec<StaticEntry>,
     /// The metrics are to be read elsewhere, or from now on, or no more.
     pub metrics: bool,
+    /// Others may use the control socket.
+    pub control: bool,
     /// Each change in words.
     pub words: Vec<String>,
     /// What only a restart changes, in words.
@@ -70,6 +72,12 @@ pub(crate) fn between(old: &Config, new: &Config) -> Changes {
     for (_, words) in differences(&lines.0, &lines.1) {
         changes.metrics = true;
         changes.words.push(format!("metrics: {words}"));
+    }
+    let words: Vec<_> = differences(&render::control(&old.control), &render::control(&new.control));
+    let words: Vec<_> = words.into_iter().map(|(_, words)| words).collect();
+    changes.control = !words.is_empty();
+    if changes.control {
+        changes.words.push(format!("control: {}", words.join(", ")));
     }
     changes
 }

@@ -142,6 +142,8 @@ pub(crate) fn room(entries: &[PlacedEntry], fdb_max: usize, findings: &mut Findi
 /// Each static entry names a port that exists, and no address has two.
 pub(crate) fn entries(entries: &[PlacedEntry], ports: &[PlacedPort], findings: &mut Findings<'_>) {
     let known: HashSet<&str> = ports.iter().map(|port| port.name.value.as_str()).collect();
+    let patterns = ports.iter().filter(|port| port.max_ports.is_some());
+    let patterns: HashSet<&str> = patterns.map(|port| port.name.value.as_str()).collect();
     // A port that the file has may stand in a line that can't be read.
     let all_known = !ports.is_empty() && !findings.broken_tables();
     let mut seen: HashMap<(MacAddr, Option<Vid>), usize> = HashMap::new();
@@ -150,9 +152,7 @@ pub(crate) fn entries(entries: &[PlacedEntry], ports: &[PlacedPort], findings: &
         if let Some(port) = port.filter(|port| !known.contains(port.value.as_str())) {
             unknown_port(port, "for this static entry", ports, findings);
         }
-        let is_pattern = |port: &&At<String>| {
-            ports.iter().any(|known| known.name.value == port.value && known.max_ports.is_some())
-        };
+        let is_pattern = |port: &&At<String>| patterns.contains(port.value.as_str());
         if let Some(port) = entry.port.as_ref().filter(is_pattern) {
             stands_for_many(port, findings);
         }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::check::{self, PlacedEntry, PlacedPort};
-use crate::keys::{BRIDGE, FDB, KINDS, METRICS, PORT, TABLES, nearest};
+use crate::control;
+use crate::keys::{BRIDGE, CONTROL, FDB, KINDS, METRICS, PORT, TABLES, nearest};
 use crate::metrics;
-use crate::model::{BridgeConfig, Config, EntryType, Listen, PatternConfig, PortRules};
+use crate::model::{BridgeConfig, Config, ControlConfig, EntryType, Listen, PatternConfig, PortRules};
 use crate::names::{LONGEST_TIME, NotATime, check_name, duration};
 use crate::port;
 use crate::problem::{Findings, Place, Problems, quoted};
@@ -46,7 +47,8 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
         let of_whole = if whole.is_some() { &rest } else { &errors };
         syntax::tell(text, &errors, of_whole, &mut findings);
     }
-    let Tables { mut bridge, profiles, ports, fdb, metrics } = read(document.get_ref(), &mut findings);
+    let Tables { mut bridge, profiles, ports, fdb, metrics, control } =
+        read(document.get_ref(), &mut findings);
     check::devices(&ports, &mut findings);
     check::host_ports(&ports, &mut findings);
     check::backups(&ports, &mut findings);
@@ -72,6 +74,7 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
         patterns,
         fdb: fdb.into_iter().filter_map(PlacedEntry::into_config).collect(),
         metrics,
+        control,
     })
 }
 
@@ -83,6 +86,7 @@ struct Tables<'d> {
     ports: Vec<PlacedPort>,
     fdb: Vec<PlacedEntry>,
     metrics: Option<Listen>,
+    control: ControlConfig,
 }
 
 fn read<'d>(document: &'d DeTable<'d>, findings: &mut Findings<'_>) -> Tables<'d> {
@@ -102,6 +106,10 @@ fn read<'d>(document: &'d DeTable<'d>, findings: &mut Findings<'_>) -> Tables<'d
                 tables.ports = read_ports(table, &tables.profiles, findings);
             }
             ("fdb", DeValue::Array(array)) => tables.fdb = read_fdb(&key, array, findings),
+            ("control", DeValue::Table(table)) => {
+                tables.control =
+                    control::read(&Section::new("[control]", key.span, CONTROL, table), findings);
+            }
             ("metrics", DeValue::Table(table)) => {
                 let section = Section::new("[metrics]", key.span, METRICS, table);
                 tables.metrics = metrics::read(&section, findings);

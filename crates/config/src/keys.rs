@@ -22,6 +22,7 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
     ("ports", "[ports.NAME]"),
     ("fdb", "[[fdb]]"),
     ("metrics", "[metrics]"),
+    ("control", "[control]"),
 ];
 
 /// `[bridge]`.
@@ -96,6 +97,10 @@ pub(crate) const FDB: &[Key] = &[
 /// `[metrics]`.
 pub(crate) const METRICS: &[Key] = &[Key { name: "listen", example: "\"127.0.0.1:9817\"" }];
 
+/// `[control]`.
+pub(crate) const CONTROL: &[Key] =
+    &[Key { name: "group", example: "\"users\"" }, Key { name: "admin_group", example: "\"adm\"" }];
+
 /// The kinds of port that have the key.
 pub(crate) fn kinds_with(key: &str) -> impl Iterator<Item = &'static Kind> {
     KINDS.iter().filter(move |kind| kind.keys.iter().any(|known| known.name == key))
@@ -105,7 +110,7 @@ pub(crate) fn kinds_with(key: &str) -> impl Iterator<Item = &'static Kind> {
 #[cfg(test)]
 pub(crate) fn all_keys() -> impl Iterator<Item = &'static Key> {
     let of_kinds = KINDS.iter().flat_map(|kind| kind.keys);
-    BRIDGE.iter().chain(PORT).chain(of_kinds).chain(FDB).chain(METRICS)
+    BRIDGE.iter().chain(PORT).chain(of_kinds).chain(FDB).chain(METRICS).chain(CONTROL)
 }
 
 /// The known kinds as a message lists them.

@@ -12,6 +12,7 @@
 mod arguments;
 mod change;
 mod check;
+mod control;
 mod definitions;
 mod file;
 mod keys;
@@ -30,8 +31,9 @@ mod vlans;
 
 pub use change::Changes;
 pub use model::{
-    BridgeConfig, Config, EntryType, Listen, Owner, PatternConfig, PortConfig, PortKind, PortRules,
-    PortState, PortVlans, Profile, ProfileUse, RawConfig, StaticEntry, TapConfig, VlanConfig, VlanProtocol,
+    BridgeConfig, Config, ControlConfig, EntryType, Listen, Owner, PatternConfig, PortConfig, PortKind,
+    PortRules, PortState, PortVlans, Profile, ProfileUse, RawConfig, StaticEntry, TapConfig, VlanConfig,
+    VlanProtocol,
 };
 pub use names::LONGEST_TIME;
 pub use pattern::NotMatched;

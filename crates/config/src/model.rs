@@ -23,6 +23,17 @@ pub struct Config {
     pub fdb: Vec<StaticEntry>,
     /// Where the metrics can be read, if they can.
     pub metrics: Option<Listen>,
+    /// Who may use the control socket.
+    pub control: ControlConfig,
+}
+
+/// `[control]`: who may use the control socket, beside root and the user that the switch runs as.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ControlConfig {
+    /// The group whose members may look; `None` for everybody.
+    pub group: Option<String>,
+    /// The group whose members may do everything.
+    pub admin_group: Option<String>,
 }
 
 /// Where somebody listens.

@@ -8,8 +8,8 @@ use frame::Vid;
 use toml::Value;
 
 use crate::model::{
-    BridgeConfig, Config, EntryType, Listen, Owner, PatternConfig, PortConfig, PortKind, PortRules,
-    PortState, PortVlans, ProfileUse, RawConfig, StaticEntry, TapConfig, VlanConfig, VlanProtocol,
+    BridgeConfig, Config, ControlConfig, EntryType, Listen, Owner, PatternConfig, PortConfig, PortKind,
+    PortRules, PortState, PortVlans, ProfileUse, RawConfig, StaticEntry, TapConfig, VlanConfig, VlanProtocol,
 };
 use crate::pattern::MAX_PORTS;
 use crate::vlans;
@@ -41,6 +41,10 @@ pub(crate) fn to_toml(config: &Config) -> String {
     let metrics = metrics(config.metrics.as_ref());
     if !metrics.is_empty() {
         table(&mut text, "[metrics]", &metrics);
+    }
+    let control = control(&config.control);
+    if !control.is_empty() {
+        table(&mut text, "[control]", &control);
     }
     text
 }
@@ -247,6 +251,13 @@ pub(crate) fn entry(config: &StaticEntry) -> Lines {
     lines
 }
 
+/// Nothing where nothing is said.
+pub(crate) fn control(control: &ControlConfig) -> Lines {
+    let ControlConfig { group, admin_group } = control;
+    let keys = [("group", group), ("admin_group", admin_group)].into_iter();
+    keys.filter_map(|(key, group)| Some((key, text(group.as_ref()?)))).collect()
+}
+
 /// Nothing where there are none.
 pub(crate) fn metrics(listen: Option<&Listen>) -> Lines {
     listen.map(|listen| ("listen", text(&listen.to_string()))).into_iter().collect()
@@ -316,6 +327,7 @@ mod tests {
          [[fdb]]\nmac = \"02:00:00:00:00:04\"\nport = \"a\"\ntype = \"extern_learn\"\n\
          [[fdb]]\nmac = \"02:00:00:00:00:05\"\ntype = \"blackhole\"\n\
          [metrics]\nlisten = \"[::1]:9817\"\n\
+         [control]\ngroup = \"users\"\nadmin_group = \"adm\"\n\
          [profiles.vm]\nflood = false\nmax_macs = 9\nvlans = [3, \"5-6\"]\nmtu = 1400\ntype = \"tap\"\nowner = \"root\"\n\
          [ports.p1]\nprofile = \"vm\"\nflood = true\nmtu = 9000\n\
          [ports.p2]\nprofile = \"vm\"\naccess = 8\nhairpin = true\n\

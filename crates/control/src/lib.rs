@@ -17,6 +17,7 @@ pub mod client;
 pub mod connection;
 pub mod error;
 pub mod feed;
+mod gate;
 pub mod hex;
 pub mod pcapng;
 pub mod server;
@@ -26,6 +27,7 @@ pub use call::Call;
 pub use client::{Client, ClientError};
 pub use error::CallError;
 pub use feed::Feed;
+pub use gate::Gate;
 pub use server::{Answer, Handler, Peer, Server};
 
 /// The name of the interface.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use crate::call::Call;
 use crate::connection::{Connection, Request};
 use crate::error::CallError;
 use crate::feed::Feed;
+use crate::gate::Gate;
 use crate::types::Event;
 use crate::{DESCRIPTION, INTERFACE};
 
@@ -40,8 +42,12 @@ const SEND: usize = 1 << 20;
 pub struct Peer {
     /// The user, at the time of the connection.
     pub uid: u32,
-    /// Root, or the user that the daemon runs as.
+    /// Its group, at that time.
+    pub gid: u32,
+    /// Root, or the user that the daemon runs as; or who else a [`Gate`] says.
     pub administrator: bool,
+    /// It may look; everybody may, unless a [`Gate`] says something else.
+    pub looks: bool,
 }
 
 /// Further replies to one call. The connection asks for the next only when there is room for it.
@@ -74,6 +80,7 @@ pub struct Server {
     may_accept: bool,
     places: BTreeMap<usize, Client>,
     version: &'static str,
+    gate: Option<Gate>,
 }
 
 struct Client {
@@ -121,7 +128,20 @@ impl Server {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
         registry.register(&mut listener, Token(first_token), Interest::READABLE)?;
         let registry = registry.try_clone()?;
-        Ok(Self { listener, registry, first_token, may_accept: true, places: BTreeMap::new(), version })
+        Ok(Self {
+            listener,
+            registry,
+            first_token,
+            may_accept: true,
+            places: BTreeMap::new(),
+            version,
+            gate: None,
+        })
+    }
+
+    /// From now on asks `gate` what whoever connects may.
+    pub fn set_gate(&mut self, gate: Gate) {
+        self.gate = Some(gate);
     }
 
     /// Notes an event of one of its tokens; false if the token is another's.
@@ -209,6 +229,9 @@ impl Server {
         let Ok(credentials) = getsockopt(&stream, PeerCredentials) else { return };
         let uid = credentials.uid();
         let administrator = uid == 0 || uid == rustix::process::geteuid().as_raw();
+        let peer = Peer { uid, gid: credentials.gid(), administrator, looks: true };
+        let peer = self.gate.as_ref().map_or(peer, |gate| gate.let_in(stream.as_fd(), peer));
+        let administrator = peer.administrator;
         let mut connection = Connection::new(now);
         let place = (1..=MAX_CONNECTIONS).find(|place| !self.places.contains_key(place));
         let of_user = self.places.values().filter(|client| client.peer.uid == uid).count();
@@ -223,7 +246,6 @@ impl Server {
         let token = Token(self.first_token + place);
         let interest = Interest::READABLE | Interest::WRITABLE;
         if self.registry.register(&mut stream, token, interest).is_ok() {
-            let peer = Peer { uid, administrator };
             let (answers, watches, feed) = (None, None, None);
             let (readable, writable, ended) = (true, true, false);
             let client =
@@ -387,8 +409,12 @@ fn answer(request: Request, peer: Peer, handler: &mut dyn Handler, version: &str
             let message = format!("upgrade: {} is its only value here", call.upgrades());
             Answer::Reply(Err(CallError::InvalidParameter(message)))
         }
+        Ok(_) if !peer.looks => {
+            let message = "only members of the group that [control] names may look".to_owned();
+            Answer::Reply(Err(CallError::NotPermitted(message)))
+        }
         Ok(call) if call.is_administrative() && !peer.administrator => {
-            let message = "only root and the user that switchd runs as may do this".to_owned();
+            let message = "only root, the user that switchd runs as and members of the admin_group of [control] may do this".to_owned();
             Answer::Reply(Err(CallError::NotPermitted(message)))
         }
         Ok(call) => handler.call(call),

@@ -5,4 +5,5 @@ pub mod denied;
 pub mod ethtool;
 pub mod inherited;
 pub mod packet;
+pub mod peer;
 pub mod tun;
