@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use config::{Config, NotMatched};
 use ports::links::LinkEvent;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::control::Control;
 
@@ -77,8 +77,9 @@ impl Control {
     }
 
     fn go_over_to(&mut self, new: Config) {
-        if let Err(error) = self.apply(new) {
-            warn!("{error:#}; the ports stay as they are");
+        match self.apply(new) {
+            Ok(changes) => changes.words.iter().for_each(|change| info!("{change}")),
+            Err(error) => warn!("{error:#}; the ports stay as they are"),
         }
     }
 }

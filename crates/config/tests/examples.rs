@@ -60,8 +60,10 @@ fn the_reference_shows_what_is_so() {
     let blocks: Vec<&str> =
         reference.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(!blocks.is_empty());
-    for block in blocks {
-        parse("docs/configuration.md", block).unwrap_or_else(|problems| panic!("{problems}"));
+    let machines = include_str!("../../../docs/machines.md").split("```toml\n").skip(1);
+    let machines = machines.filter_map(|rest| rest.split("```").next());
+    for block in blocks.into_iter().chain(machines) {
+        parse("an example", block).unwrap_or_else(|problems| panic!("{problems}"));
     }
     let report = reference.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let text = "\n[bridge]\nagein_time = \"60s\"\n[ports.a]\ntype = \"tap\"\n";

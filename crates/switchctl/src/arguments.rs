@@ -380,4 +380,23 @@ mod tests {
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();
     }
+
+    /// Every command that a table of the documentation shows is one.
+    #[test]
+    fn commands_of_the_documentation_are_understood() {
+        let pages =
+            [include_str!("../../../docs/from-linux-bridge.md"), include_str!("../../../docs/switchctl.md")];
+        let mut commands = 0;
+        for row in pages.iter().flat_map(|page| page.lines()).filter(|line| line.starts_with('|')) {
+            let spans = row.split('`').skip(1).step_by(2);
+            for command in spans.filter(|span| span.starts_with("switchctl ")) {
+                let command = command.replace('…', "00:00:00:00:01");
+                let read = Arguments::try_parse_from(command.split(' '));
+                let refused = read.err().map(|error| error.to_string());
+                assert_eq!(refused, None, "{command}");
+                commands += 1;
+            }
+        }
+        assert!(commands > 40, "{commands}");
+    }
 }
