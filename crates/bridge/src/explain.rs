@@ -7,7 +7,7 @@ use crate::bridge::{Bridge, NO_VLAN};
 use crate::deliveries::Deliveries;
 use crate::fdb::{FdbEntry, Key, Lesson};
 use crate::moment::Moment;
-use crate::pipeline::{Decided, Targets, addresses};
+use crate::pipeline::{Decided, Targets, addresses, judged_len};
 use crate::port::{Port, PortId};
 use crate::reason::DropReason;
 use crate::rules::flood::{Class, Origin, Refusal, refusal};
@@ -136,7 +136,7 @@ impl Bridge {
             ports: self.ports.clone(),
             fdb,
             topology_change: self.topology_change,
-            vlans: self.vlans.clone(),
+            vlans: self.vlans.excerpt(),
         }
     }
 
@@ -152,9 +152,10 @@ impl Bridge {
         let admitted = self.admit::<VLANS>(ingress, frame)?;
         let taught = self.learn(admitted, &mut Deliveries::new(0));
         explanation.lesson = taught.lesson;
-        let decided = self.decide::<VLANS>(&taught);
-        if explanation.kind == Kind::Unicast && !taught.ended() {
-            explanation.entry = self.shown_entry::<VLANS>(taught.vlan(), taught.destination());
+        let found = self.find::<VLANS>(&taught);
+        let decided = self.decide::<VLANS>(&taught, found);
+        if found.is_some() {
+            explanation.entry = self.shown_entry(taught.vlan(), taught.destination());
         }
         explanation.ports = match &decided {
             Ok(decided) => self.verdicts::<VLANS>(decided),
@@ -176,15 +177,16 @@ impl Bridge {
     }
 
     /// The entry that a lookup has found, in the frame's VLAN or in all.
-    fn shown_entry<const VLANS: bool>(&self, vlan: Classified, destination: u64) -> Option<FdbEntry> {
-        self.find::<VLANS>(vlan, destination)?;
+    fn shown_entry(&self, vlan: Classified, destination: u64) -> Option<FdbEntry> {
         let in_all = || self.fdb.show(Key::new(NO_VLAN, destination));
         self.fdb.show(Key::new(vlan.fid, destination)).or_else(in_all)
     }
 
     fn verdicts<const VLANS: bool>(&self, decided: &Decided<'_>) -> Vec<(PortId, Verdict)> {
         let gets = |id: PortId| match self.ports.get(id) {
-            Some(port) if decided.len() > port.max_len => (id, Verdict::Refuses(Refusal::Mtu)),
+            Some(port) if judged_len(decided.frame, decided.vlan) > port.max_len => {
+                (id, Verdict::Refuses(Refusal::Mtu))
+            }
             _ if VLANS => (id, Verdict::Gets(self.vlans.form(decided.vlan, id))),
             _ => (id, Verdict::Gets(TagEdit::KEEP)),
         };

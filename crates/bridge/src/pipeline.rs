@@ -6,8 +6,8 @@
 //! addresses, then the state of the port, the VLAN, then who may send, and only what is admitted teaches anything
 //! (`br_handle_frame`, `br_handle_frame_finish` in `net/bridge/br_input.c`).
 //!
-//! The stages exist twice, with `VLANS` and without, so that a bridge that does not tell VLANs apart pays
-//! nothing for them; `VLANS` is what [`crate::vlans::Vlans::on`] says.
+//! The stages exist with `VLANS` and without, so that a bridge that does not tell VLANs apart pays nothing for
+//! them; `VLANS` is what [`crate::vlans::Vlans::on`] says, and `COUNTS` whether they are counted as well.
 
 use std::hint::black_box;
 
@@ -38,6 +38,7 @@ const GROUP: u64 = 1 << 40;
 const BROADCAST: u64 = ADDRESS;
 
 /// A frame that may teach, and be forwarded unless it ends there.
+#[derive(Clone, Copy)]
 pub(crate) struct Admitted<'f> {
     frame: &'f Frame<'f>,
     ingress: PortId,
@@ -45,6 +46,8 @@ pub(crate) struct Admitted<'f> {
     destination: u64,
     source: u64,
     vlan: Classified,
+    /// Which of the first ports send it as it came, as far as its VLAN goes: read when its line was.
+    as_it_came: u64,
     teaches: Teaches,
     /// Why it goes no further than to teach.
     end: Option<DropReason>,
@@ -61,17 +64,13 @@ enum Teaches {
 }
 
 /// A frame whose source is known.
+#[derive(Clone, Copy)]
 pub(crate) struct Taught<'f> {
     admitted: Admitted<'f>,
     pub(crate) lesson: Lesson,
 }
 
 impl Taught<'_> {
-    /// Whether the frame goes no further, so that nothing is looked up for it.
-    pub(crate) fn ended(&self) -> bool {
-        self.admitted.end.is_some()
-    }
-
     pub(crate) fn destination(&self) -> u64 {
         self.admitted.destination
     }
@@ -86,15 +85,6 @@ pub(crate) struct Decided<'f> {
     pub(crate) frame: &'f Frame<'f>,
     pub(crate) vlan: Classified,
     pub(crate) targets: Targets,
-}
-
-impl Decided<'_> {
-    /// What an egress MTU judges: a frame that is to be cut goes by its longest segment. A VLAN's tag does not
-    /// count, one that is payload does.
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
-        segment_len(self.frame) + if self.vlan.foreign { TAG_LEN } else { 0 }
-    }
 }
 
 pub(crate) enum Targets {
@@ -122,14 +112,29 @@ impl Bridge {
         now: Moment,
         out: &mut Deliveries,
     ) {
+        match (self.vlans.on(), self.vlans.counts()) {
+            (false, _) => self.forward_by::<false, false>(ingress, index, wire_len, frame, now, out),
+            (true, false) => self.forward_by::<true, false>(ingress, index, wire_len, frame, now, out),
+            (true, true) => self.forward_by::<true, true>(ingress, index, wire_len, frame, now, out),
+        }
+    }
+
+    /// The same. Each of the three is compiled by itself, or one would slow down the others.
+    #[inline(never)]
+    fn forward_by<const VLANS: bool, const COUNTS: bool>(
+        &mut self,
+        ingress: PortId,
+        index: u16,
+        wire_len: usize,
+        frame: &Result<Frame<'_>, FrameFault>,
+        now: Moment,
+        out: &mut Deliveries,
+    ) {
         self.fdb.set_now(now);
         let Some(port) = self.ports.get_mut(ingress) else { return };
         port.counters.rx_frames += 1;
         port.counters.rx_bytes += wire_len as u64;
-        let outcome = match self.vlans.on() {
-            true => self.stages::<true>(ingress, index, frame, out),
-            false => self.stages::<false>(ingress, index, frame, out),
-        };
+        let outcome = self.stages::<VLANS, COUNTS>(ingress, index, frame, out);
         let Some(port) = self.ports.get_mut(ingress) else { return };
         match outcome {
             Ok(()) => port.counters.forwarded += 1,
@@ -160,8 +165,8 @@ impl Bridge {
         }
     }
 
-    #[inline]
-    fn stages<const VLANS: bool>(
+    #[inline(always)]
+    fn stages<const VLANS: bool, const COUNTS: bool>(
         &mut self,
         ingress: PortId,
         index: u16,
@@ -170,32 +175,39 @@ impl Bridge {
     ) -> Result<(), DropReason> {
         let frame = frame.as_ref().map_err(|fault| DropReason::from(*fault))?;
         let admitted = self.admit::<VLANS>(ingress, frame);
-        if VLANS && self.vlans.counts() {
-            self.count_vlan(ingress, frame, &admitted);
+        if COUNTS && is_in_vlan(&admitted) {
+            self.count_vlan(ingress, frame);
         }
         let taught = self.learn(admitted?, out);
-        let decided = self.decide::<VLANS>(&taught)?;
-        self.emit::<VLANS>(&decided, index, out);
+        let found = self.find::<VLANS>(&taught);
+        match self.straight::<VLANS>(&taught, found) {
+            Some(port) => {
+                self.copy::<COUNTS>(port, TagEdit::KEEP, frame, taught.vlan(), index, out);
+                Ok(())
+            }
+            None => self.by_rules::<VLANS, COUNTS>(taught, found, index, out),
+        }
+    }
+
+    /// The last two stages where there is more to them than [`Bridge::straight`].
+    #[inline(never)]
+    fn by_rules<const VLANS: bool, const COUNTS: bool>(
+        &mut self,
+        taught: Taught<'_>,
+        found: Option<Found>,
+        index: u16,
+        out: &mut Deliveries,
+    ) -> Result<(), DropReason> {
+        let decided = self.decide::<VLANS>(&taught, found)?;
+        self.emit::<VLANS, COUNTS>(&decided, index, out);
         Ok(())
     }
 
-    /// Counts the frame for its VLAN, if it has been let into one.
+    /// Counts the frame for its VLAN.
     #[inline(never)]
-    fn count_vlan(
-        &mut self,
-        ingress: PortId,
-        frame: &Frame<'_>,
-        admitted: &Result<Admitted<'_>, DropReason>,
-    ) {
-        let is_in = match admitted {
-            Ok(admitted) => admitted.end != Some(DropReason::ReservedAddress),
-            // Those come after the VLAN.
-            Err(reason) => matches!(reason, DropReason::Locked | DropReason::BlackholeSource),
-        };
-        if is_in {
-            let vlan = self.vlans.classify(ingress, frame);
-            self.vlans.counting.received(ingress, vlan.vid(), vlan_bytes(frame, vlan));
-        }
+    fn count_vlan(&mut self, ingress: PortId, frame: &Frame<'_>) {
+        let vlan = self.vlans.classify(ingress, frame);
+        self.vlans.counting.received(ingress, vlan.vid(), vlan_bytes(frame, vlan));
     }
 
     /// Source sanity, reserved addresses, the port's state, the VLAN, who may send.
@@ -214,13 +226,14 @@ impl Bridge {
         }
         let port = self.ports.get(ingress).ok_or(DropReason::IngressDown)?;
         let vlan = if VLANS { self.vlans.classify(ingress, frame) } else { Classified::default() };
+        let (enters, as_it_came) = if VLANS { self.vlans.enters(vlan, ingress) } else { (true, 0) };
         let plain = port.plain && !reserved::is_reserved(destination) && !self.fdb.has_blackholes();
-        let (teaches, end) = if plain && (!VLANS || self.vlans.enters(vlan, ingress)) {
+        let (teaches, end) = if plain && enters {
             (Teaches::Station, None)
         } else {
             self.judge(port, ingress, vlan, destination, source)?
         };
-        Ok(Admitted { frame, ingress, destination, source, vlan, teaches, end })
+        Ok(Admitted { frame, ingress, destination, source, vlan, as_it_came, teaches, end })
     }
 
     /// What a frame may teach and whether it ends there, by all rules.
@@ -370,25 +383,53 @@ impl Bridge {
         }
     }
 
-    /// One port, all of them, or nobody.
+    /// The entry of the frame's destination, if that is a station.
     #[inline(always)]
+    pub(crate) fn find<const VLANS: bool>(&self, taught: &Taught<'_>) -> Option<Found> {
+        let &Admitted { destination, vlan, end, .. } = &taught.admitted;
+        if end.is_some() || destination & GROUP != 0 {
+            return None;
+        }
+        match self.fdb.lookup(Key::new(vlan.fid, destination)) {
+            None if VLANS => self.without_vlan(vlan, destination),
+            found => found,
+        }
+    }
+
+    /// The port of a known station, where no rule has anything to say: what [`Bridge::decide`] would come to,
+    /// in a few instructions.
+    #[inline(always)]
+    fn straight<const VLANS: bool>(&self, taught: &Taught<'_>, found: Option<Found>) -> Option<PortId> {
+        let &Admitted { ingress, vlan, as_it_came, .. } = &taught.admitted;
+        let port = found.and_then(|found| unicast::straight(&self.ports, ingress, found))?;
+        let sends = !VLANS
+            || match port.0 {
+                0..64 => as_it_came >> port.0 & 1 == 1,
+                _ => self.vlans.leaves_as_it_came(vlan, port),
+            };
+        sends.then_some(port)
+    }
+
+    /// One port, all of them, or nobody; `found` is the entry of the destination.
     pub(crate) fn decide<'f, const VLANS: bool>(
         &self,
         taught: &Taught<'f>,
+        found: Option<Found>,
     ) -> Result<Decided<'f>, DropReason> {
         let &Admitted { frame, ingress, destination, vlan, end, .. } = &taught.admitted;
         if let Some(reason) = end {
             return Err(reason);
         }
         let port = self.ports.get(ingress).ok_or(DropReason::IngressDown)?;
-        let class = if destination & GROUP != 0 {
-            if destination == BROADCAST { Class::Broadcast } else { Class::Multicast }
-        } else if let Some(found) = self.find::<VLANS>(vlan, destination) {
+        if let Some(found) = found {
             let targets = unicast::targets(&self.ports, ingress, port, found)?;
             let targets = if VLANS { self.within(vlan, targets)? } else { targets };
             return Ok(Decided { frame, vlan, targets });
-        } else {
-            Class::Unknown
+        }
+        let class = match destination {
+            BROADCAST => Class::Broadcast,
+            group if group & GROUP != 0 => Class::Multicast,
+            _ => Class::Unknown,
         };
         let except = (!port.settings.hairpin).then_some(ingress);
         let takes = |port: &PortId| Some(*port) != except && (!VLANS || self.sends(vlan, *port));
@@ -398,15 +439,6 @@ impl Bridge {
         Ok(Decided { frame, vlan, targets: Targets::Flood(class, port.origin, except) })
     }
 
-    /// The entry of a destination.
-    #[inline(always)]
-    pub(crate) fn find<const VLANS: bool>(&self, vlan: Classified, destination: u64) -> Option<Found> {
-        match self.fdb.lookup(Key::new(vlan.fid, destination)) {
-            None if VLANS => self.without_vlan(vlan, destination),
-            found => found,
-        }
-    }
-
     /// Whether the frame's VLAN lets `port` send it. The promiscuous host gets everything.
     #[inline(always)]
     pub(crate) fn sends(&self, vlan: Classified, port: PortId) -> bool {
@@ -414,7 +446,6 @@ impl Bridge {
     }
 
     /// Those of a known station's ports that are in the frame's VLAN, or why there is none.
-    #[inline(always)]
     fn within(&self, vlan: Classified, targets: Targets) -> Result<Targets, DropReason> {
         match targets {
             Targets::One(port) | Targets::AndHost(port, _) if self.sends(vlan, port) => Ok(targets),
@@ -428,19 +459,25 @@ impl Bridge {
     }
 
     /// A copy for each target that can carry it.
-    #[inline(always)]
-    fn emit<const VLANS: bool>(&mut self, decided: &Decided<'_>, index: u16, out: &mut Deliveries) {
+    fn emit<const VLANS: bool, const COUNTS: bool>(
+        &mut self,
+        decided: &Decided<'_>,
+        index: u16,
+        out: &mut Deliveries,
+    ) {
+        let &Decided { frame, vlan, .. } = decided;
+        let mut copy = |bridge: &mut Self, port| {
+            let edit = if VLANS { bridge.vlans.edit(vlan, port) } else { TagEdit::KEEP };
+            bridge.copy::<COUNTS>(port, edit, frame, vlan, index, out);
+        };
         match decided.targets {
-            Targets::One(port) => self.copy::<VLANS>(port, decided, index, out),
-            Targets::AndHost(port, host) => {
-                self.copy::<VLANS>(port, decided, index, out);
-                self.copy::<VLANS>(host, decided, index, out);
-            }
+            Targets::One(port) => copy(self, port),
+            Targets::AndHost(port, host) => [port, host].into_iter().for_each(|port| copy(self, port)),
             Targets::Flood(class, origin, except) => {
                 for place in 0..self.ports.flood(class, origin).len() {
                     let port = self.ports.flood(class, origin)[place];
-                    if Some(port) != except && (!VLANS || self.sends(decided.vlan, port)) {
-                        self.copy::<VLANS>(port, decided, index, out);
+                    if Some(port) != except && (!VLANS || self.sends(vlan, port)) {
+                        copy(self, port);
                     }
                 }
             }
@@ -448,28 +485,43 @@ impl Bridge {
     }
 
     #[inline(always)]
-    fn copy<const VLANS: bool>(
+    fn copy<const COUNTS: bool>(
         &mut self,
         egress: PortId,
-        decided: &Decided<'_>,
+        edit: TagEdit,
+        frame: &Frame<'_>,
+        vlan: Classified,
         index: u16,
         out: &mut Deliveries,
     ) {
         let Some(port) = self.ports.get_mut(egress) else { return };
         port.counters.copies += 1;
-        if VLANS && self.vlans.counts() {
-            let bytes = vlan_bytes(decided.frame, decided.vlan);
-            self.vlans.counting.sent(egress, decided.vlan.vid(), bytes);
+        if COUNTS {
+            self.vlans.counting.sent(egress, vlan.vid(), vlan_bytes(frame, vlan));
         }
-        if decided.len() > port.max_len {
+        if judged_len(frame, vlan) > port.max_len {
             port.counters.drop(DropReason::Mtu, 1);
             out.lose(Lost { index, egress: Some(egress), reason: DropReason::Mtu });
-        } else {
-            let edit = if VLANS { self.vlans.edit(decided.vlan, egress) } else { TagEdit::KEEP };
-            if !out.push(egress, index, edit) {
-                port.counters.drop(DropReason::TxFull, 1);
-            }
+        } else if !out.push(egress, index, edit) {
+            port.counters.drop(DropReason::TxFull, 1);
         }
+    }
+}
+
+/// What an egress MTU judges: a frame that is to be cut goes by its longest segment. A VLAN's tag does not
+/// count, one that is payload does.
+#[inline(always)]
+pub(crate) fn judged_len(frame: &Frame<'_>, vlan: Classified) -> usize {
+    segment_len(frame) + if vlan.foreign { TAG_LEN } else { 0 }
+}
+
+/// Whether a frame has been let into its VLAN.
+#[inline(always)]
+fn is_in_vlan(admitted: &Result<Admitted<'_>, DropReason>) -> bool {
+    match admitted {
+        Ok(admitted) => admitted.end != Some(DropReason::ReservedAddress),
+        // Those come after the VLAN.
+        Err(reason) => matches!(reason, DropReason::Locked | DropReason::BlackholeSource),
     }
 }
 

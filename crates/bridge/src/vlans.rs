@@ -1,18 +1,23 @@
 //! Which port is in which VLAN, and in which form frames leave there (`net/bridge/br_vlan.c`; IEEE 802.1Q
-//! 8.8). What is configured stands in one small table for each port; what follows from it for a frame, in
-//! three bits for each VLAN and port, worked out when something changes.
+//! 8.8). What is configured stands in one small table for each port ([`table`]); what follows from it for a
+//! frame, in a few bits for each VLAN and port ([`lines`]).
 
-use std::collections::BTreeMap;
+mod lines;
+mod table;
 
 use frame::{EtherType, Frame, Vid};
 
-use crate::port::PortId;
+use crate::port::{MAX_PORTS, PortId};
 use crate::rules::state::PortState;
 use crate::settings::VlanSettings;
 use crate::vlan_counters::Counting;
+use lines::{Came, Lines};
+use table::Table;
 
 /// Numbers of VLANs, those that can't be among them.
 pub(crate) const NUMBERS: usize = 4096;
+/// Numbers of ports, and one more.
+const PORTS: usize = (MAX_PORTS + 1).next_power_of_two();
 /// The bits of a tag that are its VLAN.
 pub(crate) const VID: u16 = 0x0fff;
 
@@ -44,8 +49,7 @@ pub(crate) struct Classified {
     pub(crate) fid: u16,
     /// What its tag says, or would say; its VLAN is 0 if there is none for it.
     pub(crate) tci: u16,
-    /// How it came: as the number of the edit that would make it so.
-    came: u16,
+    came: Came,
     /// It has a tag of another kind, which is payload.
     pub(crate) foreign: bool,
 }
@@ -58,56 +62,6 @@ impl Classified {
     }
 }
 
-/// A set of VLANs.
-#[derive(Clone, Debug)]
-struct VidSet([u64; NUMBERS / 64]);
-
-impl VidSet {
-    const EMPTY: Self = Self([0; NUMBERS / 64]);
-
-    fn has(&self, vid: Vid) -> bool {
-        self.0[usize::from(vid.get()) / 64] >> (vid.get() % 64) & 1 == 1
-    }
-
-    fn set(&mut self, vid: Vid, on: bool) {
-        let word = &mut self.0[usize::from(vid.get()) / 64];
-        *word = *word & !(1 << (vid.get() % 64)) | u64::from(on) << (vid.get() % 64);
-    }
-}
-
-/// What is configured of one port.
-#[derive(Clone, Debug)]
-struct Table {
-    members: VidSet,
-    untagged: VidSet,
-    pvid: Option<Vid>,
-    /// States other than forwarding.
-    states: BTreeMap<Vid, PortState>,
-}
-
-impl Table {
-    const EMPTY: Self =
-        Self { members: VidSet::EMPTY, untagged: VidSet::EMPTY, pvid: None, states: BTreeMap::new() };
-
-    fn entry(&self, vid: Vid) -> Option<VlanEntry> {
-        let membership = Membership { pvid: self.pvid == Some(vid), untagged: self.untagged.has(vid) };
-        let state = self.states.get(&vid).copied().unwrap_or_default();
-        self.members.has(vid).then_some(VlanEntry { vid, membership, state })
-    }
-}
-
-/// What 64 ports do with the frames of one VLAN, a bit for each.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(align(32))]
-struct Word {
-    /// Take them in, and on.
-    enter: u64,
-    /// Send them.
-    leave: u64,
-    /// Send them without a tag.
-    untagged: u64,
-}
-
 /// The VLANs of all ports.
 #[derive(Clone, Debug)]
 pub(crate) struct Vlans {
@@ -115,12 +69,9 @@ pub(crate) struct Vlans {
     tpid: EtherType,
     /// By port; boxed, as a table has a kilobyte.
     tables: Vec<Option<Box<Table>>>,
-    /// By port: the VLAN of untagged frames, or 0.
-    pvids: Vec<u16>,
-    /// By VLAN, and for each by 64 ports; none while filtering is off.
-    words: Vec<Word>,
-    /// How many words a VLAN has.
-    stride: usize,
+    /// By port: the VLAN of untagged frames, or 0. As long as a mask, so that no frame needs a check.
+    pvids: Box<[u16; PORTS]>,
+    lines: Lines,
     pub(crate) counting: Counting,
 }
 
@@ -130,10 +81,20 @@ impl Vlans {
             settings,
             tpid: settings.protocol.tpid(),
             tables: Vec::new(),
-            pvids: Vec::new(),
-            words: Vec::new(),
-            stride: 0,
+            pvids: Box::new([0; PORTS]),
+            lines: Lines::default(),
             counting: Counting::new(settings),
+        }
+    }
+
+    /// A copy to look at, in which nothing is counted.
+    pub(crate) fn excerpt(&self) -> Self {
+        Self {
+            tables: self.tables.clone(),
+            pvids: self.pvids.clone(),
+            lines: self.lines.clone(),
+            counting: Counting::Off,
+            ..*self
         }
     }
 
@@ -170,12 +131,10 @@ impl Vlans {
         let place = usize::from(port.0);
         if place >= self.tables.len() {
             self.tables.resize(place + 1, None);
-            self.pvids.resize(place + 1, 0);
         }
         self.tables[place] = Some(Box::new(Table::EMPTY));
         self.counting.add_port(port);
-        if place / 64 >= self.stride {
-            self.stride = place / 64 + 1;
+        if place >= self.lines.ports() {
             self.resolve_all();
         }
         if let Some(vid) = self.settings.default_pvid {
@@ -185,7 +144,7 @@ impl Vlans {
 
     pub(crate) fn remove_port(&mut self, port: PortId) {
         let Some(table) = self.tables.get_mut(usize::from(port.0)).and_then(Option::take) else { return };
-        self.pvids[usize::from(port.0)] = 0;
+        self.pvids[usize::from(port.0) % PORTS] = 0;
         self.counting.remove_port(port);
         for vid in Vid::MIN.to(Vid::MAX).filter(|vid| table.members.has(*vid)) {
             self.resolve(port, vid);
@@ -215,7 +174,7 @@ impl Vlans {
         } else {
             table.pvid = table.pvid.filter(|pvid| *pvid != vid);
         }
-        self.pvids[usize::from(port.0)] = table.pvid.map_or(0, Vid::get);
+        self.pvids[usize::from(port.0) % PORTS] = table.pvid.map_or(0, Vid::get);
         self.resolve(port, vid);
     }
 
@@ -225,8 +184,8 @@ impl Vlans {
         table.members.set(vid, false);
         table.untagged.set(vid, false);
         table.pvid = table.pvid.filter(|pvid| *pvid != vid);
-        table.states.remove(&vid);
-        self.pvids[usize::from(port.0)] = table.pvid.map_or(0, Vid::get);
+        table.set_state(vid, PortState::Forwarding);
+        self.pvids[usize::from(port.0) % PORTS] = table.pvid.map_or(0, Vid::get);
         let last = !self.ports().any(|other| self.entry(other, vid).is_some());
         self.counting.leave(port, vid, last);
         self.resolve(port, vid);
@@ -236,11 +195,7 @@ impl Vlans {
     /// Whether the port is a member.
     pub(crate) fn set_state(&mut self, port: PortId, vid: Vid, state: PortState) -> bool {
         let Some(table) = self.table_mut(port).filter(|table| table.members.has(vid)) else { return false };
-        if state == PortState::Forwarding {
-            table.states.remove(&vid);
-        } else {
-            table.states.insert(vid, state);
-        }
+        table.set_state(vid, state);
         self.resolve(port, vid);
         true
     }
@@ -270,30 +225,19 @@ impl Vlans {
         let entry = self.entry(port, vid);
         let passes = entry.is_some_and(|entry| entry.state == PortState::Forwarding);
         let untagged = entry.is_some_and(|entry| entry.membership.untagged);
-        let (place, bit) = self.place(vid.get(), port);
-        let Some(word) = self.words.get_mut(place) else { return };
-        for (bits, on) in
-            [(&mut word.enter, passes), (&mut word.leave, passes), (&mut word.untagged, untagged)]
-        {
-            *bits = if on { *bits | bit } else { *bits & !bit };
-        }
+        self.lines.set(vid.get(), port, passes, passes, untagged);
     }
 
     fn resolve_all(&mut self) {
-        self.words.clear();
         if !self.on() {
+            self.lines.remove();
             return;
         }
-        self.words.resize(NUMBERS * self.stride, Word::default());
+        self.lines.clear(self.tables.len());
         for port in self.ports() {
             let vids: Vec<Vid> = self.entries(port).map(|entry| entry.vid).collect();
             vids.into_iter().for_each(|vid| self.resolve(port, vid));
         }
-    }
-
-    #[inline]
-    fn place(&self, vid: u16, port: PortId) -> (usize, u64) {
-        (usize::from(vid) * self.stride + usize::from(port.0 / 64), 1 << (port.0 % 64))
     }
 
     /// To which VLAN a frame from `port` belongs, if VLANs are told apart.
@@ -307,43 +251,44 @@ impl Vlans {
     /// with the priority of the tag if there is one.
     #[inline(always)]
     pub(crate) fn classify(&self, port: PortId, frame: &Frame<'_>) -> Classified {
-        let pvid = self.pvids.get(usize::from(port.0)).copied().unwrap_or_default();
-        let untagged = TagEdit::STRIP.0;
+        let pvid = self.pvids[usize::from(port.0) % PORTS];
         let (tci, came, foreign) = match frame.tag() {
-            None => (pvid, untagged, false),
-            Some(tag) if tag.tpid != self.tpid => (pvid, untagged, true),
-            Some(tag) if tag.vid() == 0 => (tag.tci | pvid, tag.tci, false),
-            Some(tag) => (tag.tci, tag.tci, false),
+            None => (pvid, Came::Untagged, false),
+            Some(tag) if tag.tpid != self.tpid => (pvid, Came::Untagged, true),
+            Some(tag) if tag.vid() == 0 => (tag.tci | pvid, Came::Otherwise, false),
+            Some(tag) => (tag.tci, Came::Tagged, false),
         };
         Classified { fid: tci & VID, tci, came, foreign }
     }
 
-    /// Whether a frame from `port` comes in and on.
+    /// Whether a frame from `port` comes in and on, and which of the first 64 ports send it as it came.
     #[inline(always)]
-    pub(crate) fn enters(&self, classified: Classified, port: PortId) -> bool {
-        let (place, bit) = self.place(classified.vid(), port);
-        self.words.get(place).is_some_and(|word| word.enter & bit != 0)
+    pub(crate) fn enters(&self, classified: Classified, port: PortId) -> (bool, u64) {
+        self.lines.enters(classified.vid(), classified.came, port)
+    }
+
+    /// Whether `port` sends the frame, and as it came.
+    #[inline(always)]
+    pub(crate) fn leaves_as_it_came(&self, classified: Classified, port: PortId) -> bool {
+        self.lines.sends_as_it_came(classified.vid(), classified.came, port)
     }
 
     /// Whether `port` sends the frame.
     #[inline(always)]
     pub(crate) fn leaves(&self, classified: Classified, port: PortId) -> bool {
-        let (place, bit) = self.place(classified.vid(), port);
-        self.words.get(place).is_some_and(|word| word.leave & bit != 0)
+        self.lines.has(classified.vid(), port, |line| line.leave)
     }
 
     /// What becomes of the frame's tag at `port`.
     #[inline(always)]
     pub(crate) fn edit(&self, classified: Classified, port: PortId) -> TagEdit {
-        let form = self.form(classified, port);
-        if form.0 == classified.came { TagEdit::KEEP } else { form }
+        if self.leaves_as_it_came(classified, port) { TagEdit::KEEP } else { self.form(classified, port) }
     }
 
     /// With what tag `port` sends the frame (`br_handle_vlan`), also if it came with that.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn form(&self, classified: Classified, port: PortId) -> TagEdit {
-        let (place, bit) = self.place(classified.vid(), port);
-        let untagged = self.words.get(place).is_some_and(|word| word.untagged & bit != 0);
+        let untagged = self.lines.has(classified.vid(), port, |line| line.untagged);
         if untagged { TagEdit::STRIP } else { TagEdit(classified.tci) }
     }
 }

@@ -6,24 +6,20 @@ use crate::pipeline::Targets;
 use crate::port::{Port, PortId, Ports};
 use crate::reason::DropReason;
 
-/// Who gets a frame from `ingress` to what a lookup has found.
+/// The port that gets a frame from `ingress` to what a lookup has found, where no rule has anything to say.
 #[inline(always)]
+pub(crate) fn straight(ports: &Ports, ingress: PortId, found: Found) -> Option<PortId> {
+    let plain = found.way == Way::Port && found.port != ingress && ports.promiscuous_host().is_none();
+    (plain && ports.get(found.port).is_some_and(|port| port.open)).then_some(found.port)
+}
+
+/// Who gets it by all rules.
 pub(crate) fn targets(
     ports: &Ports,
     ingress: PortId,
     from: &Port,
     found: Found,
 ) -> Result<Targets, DropReason> {
-    let plain = found.way == Way::Port && found.port != ingress && ports.promiscuous_host().is_none();
-    if plain && ports.get(found.port).is_some_and(|port| port.open) {
-        return Ok(Targets::One(found.port));
-    }
-    by_rules(ports, ingress, from, found)
-}
-
-/// The same where a rule may have something to say.
-#[inline(never)]
-fn by_rules(ports: &Ports, ingress: PortId, from: &Port, found: Found) -> Result<Targets, DropReason> {
     if found.way != Way::Port {
         return special(ports, ingress, from, found).map(Targets::One);
     }
