@@ -1,5 +1,5 @@
-//! `cargo xtask throughput`: the switch against Linux Bridge and against a bare read/write loop, in one
-//! run. All of them stand ready all the time, idle but for the one whose turn it is: samples are short and
+//! `cargo xtask throughput`: the switch against Linux Bridge and against a bare read/write loop, or with VLAN
+//! filtering against itself without, in one run. All of them stand ready all the time, idle but for the one whose turn it is: samples are short and
 //! strictly in turn, and a ratio is the median of those of each round, so that it means something on a
 //! machine whose speed changes from second to second.
 //!
@@ -38,6 +38,9 @@ pub(crate) struct Throughput {
     /// Seconds of each frame-rate and TCP sample
     #[arg(long, default_value_t = 1)]
     seconds: u32,
+    /// Compare switchd with VLAN filtering and without instead
+    #[arg(long)]
+    vlan: bool,
     /// Where the figures go as JSON
     #[arg(long, default_value = "target/throughput.json")]
     json: PathBuf,
@@ -46,7 +49,8 @@ pub(crate) struct Throughput {
 /// Runs the comparison and shows its table.
 pub(crate) fn run(options: &Throughput) -> Result<()> {
     let programs = build()?;
-    let rigs = Subject::ALL.into_iter().map(|subject| Rig::build(subject, &programs));
+    let (subjects, ratios) = Subject::compared(options.vlan);
+    let rigs = subjects.iter().map(|subject| Rig::build(*subject, &programs));
     let mut rigs = rigs.collect::<Result<Vec<_>>>()?;
     let mut rounds = Vec::new();
     for round in 1..=options.rounds {
@@ -56,7 +60,7 @@ pub(crate) fn run(options: &Throughput) -> Result<()> {
     drop(rigs);
     eprintln!("idle for 10 seconds");
     let idle = idle(&mut Rig::build(Subject::Switchd, &programs)?)?;
-    let report = Report::new(rounds, idle);
+    let report = Report::new(subjects, ratios, rounds, idle);
     report.print();
     report.write(&options.json)
 }

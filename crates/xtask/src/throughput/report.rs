@@ -20,10 +20,6 @@ const FIGURES: [Figure; 5] = [
     ("memory, MiB", 1024.0, |sample| sample.memory_kib),
 ];
 
-/// What the switch is compared with: a word for the row, and the other subject.
-const BASES: [(&str, Subject); 2] =
-    [("/ bare loop", Subject::BareLoop), ("/ Linux Bridge", Subject::LinuxBridge)];
-
 #[derive(Debug, Serialize)]
 struct Row {
     name: &'static str,
@@ -43,23 +39,42 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(rounds: Vec<Round>, idle: Idle) -> Self {
-        let medians = |subject: Subject| Row {
-            name: subject.name(),
-            values: FIGURES.map(|(_, unit, take)| over(&rounds, |of| Some(take(of(subject)) / unit))).into(),
+    /// Of these subjects in this order, with these ratios: a word, of whom, to whom.
+    pub(super) fn new(
+        subjects: &[Subject],
+        all_ratios: &[(&'static str, Subject, Subject)],
+        rounds: Vec<Round>,
+        idle: Idle,
+    ) -> Self {
+        let sample = |round: &Round, of: Subject| {
+            let place = subjects.iter().position(|subject| *subject == of);
+            place.map_or_else(Sample::default, |place| round.0[place])
         };
-        let ratios = |(name, base): (&'static str, Subject)| {
+        let medians = |subject: &Subject| {
+            let median = |unit: f64, take: fn(&Sample) -> f64| {
+                over(&rounds, |round| Some(take(&sample(round, *subject)) / unit))
+            };
+            let values = FIGURES.map(|(_, unit, take)| median(unit, take)).into();
+            Row { name: subject.name(), values }
+        };
+        let ratios = |(name, of, to): &(&'static str, Subject, Subject)| {
             let ratio = |take: fn(&Sample) -> f64| {
-                over(&rounds, |of| {
-                    let base = take(of(base));
-                    (base > 0.0).then(|| take(of(Subject::Switchd)) / base)
+                over(&rounds, |round| {
+                    let base = take(&sample(round, *to));
+                    (base > 0.0).then(|| take(&sample(round, *of)) / base)
                 })
             };
             Row { name, values: FIGURES.map(|(_, _, take)| ratio(take)).into() }
         };
-        let rows = Subject::ALL.map(medians).into_iter().chain(BASES.map(ratios)).collect();
+        let rows = subjects.iter().map(medians).chain(all_ratios.iter().map(ratios)).collect();
         let columns = FIGURES.map(|(name, ..)| name).to_vec();
-        Self { columns, rows, subjects: Subject::ALL.map(Subject::name).to_vec(), rounds, idle }
+        Self {
+            columns,
+            rows,
+            subjects: subjects.iter().map(|subject| subject.name()).collect(),
+            rounds,
+            idle,
+        }
     }
 
     pub(super) fn print(&self) {
@@ -86,14 +101,9 @@ impl Report {
     }
 }
 
-/// The median over all rounds of what `figure` makes of each, given the samples by subject; of an even
-/// number the upper one.
-fn over<'r>(
-    rounds: &'r [Round],
-    figure: impl Fn(&dyn Fn(Subject) -> &'r Sample) -> Option<f64>,
-) -> Option<f64> {
-    let mut values: Vec<f64> =
-        rounds.iter().filter_map(|round| figure(&|subject: Subject| &round.0[subject as usize])).collect();
+/// The median over all rounds of what `figure` makes of each; of an even number the upper one.
+fn over(rounds: &[Round], figure: impl Fn(&Round) -> Option<f64>) -> Option<f64> {
+    let mut values: Vec<f64> = rounds.iter().filter_map(figure).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use tempfile::NamedTempFile;
 use testbed::link::move_device;
 use testbed::{End, Namespace, Process, kernel_bridge, veth};
 
@@ -26,16 +27,32 @@ pub(super) enum Subject {
     Switchd,
     /// Linux Bridge on two veths.
     LinuxBridge,
+    /// Our switch on two TAPs, with VLAN filtering: both in VLAN 1, untagged.
+    Filtering,
 }
 
 impl Subject {
-    pub(super) const ALL: [Self; 3] = [Self::BareLoop, Self::Switchd, Self::LinuxBridge];
+    /// Those that are compared, and for the ratios a word, who is compared and with whom.
+    pub(super) fn compared(vlan: bool) -> (&'static [Self], &'static [(&'static str, Self, Self)]) {
+        if vlan {
+            (&[Self::Switchd, Self::Filtering], &[("/ without", Self::Filtering, Self::Switchd)])
+        } else {
+            (
+                &[Self::BareLoop, Self::Switchd, Self::LinuxBridge],
+                &[
+                    ("/ bare loop", Self::Switchd, Self::BareLoop),
+                    ("/ Linux Bridge", Self::Switchd, Self::LinuxBridge),
+                ],
+            )
+        }
+    }
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::BareLoop => "bare loop",
             Self::Switchd => "switchd",
             Self::LinuxBridge => "Linux Bridge",
+            Self::Filtering => "with VLANs",
         }
     }
 }
@@ -48,6 +65,7 @@ pub(super) struct Rig {
     pub(super) near: Namespace,
     pub(super) far: Namespace,
     _switch: Namespace,
+    _config: Option<NamedTempFile>,
 }
 
 impl Rig {
@@ -55,13 +73,14 @@ impl Rig {
         let (near, far, switch) = (Namespace::new("a")?, Namespace::new("b")?, Namespace::new("s")?);
         let near_end = End::new(&near, "e0").mac(NEAR_MAC).address(NEAR_END);
         let far_end = End::new(&far, "e0").mac(FAR_MAC).address(FAR_END);
+        let config = (subject == Subject::Filtering).then(|| filtering(switch.name())).transpose()?;
         let process = if subject == Subject::LinuxBridge {
             veth(near_end, End::new(&switch, "left"))?;
             veth(far_end, End::new(&switch, "right"))?;
             kernel_bridge(&switch, "br0", &["left", "right"])?;
             None
         } else {
-            let process = start(subject, programs, &switch)?;
+            let process = start(subject, programs, &switch, config.as_ref())?;
             move_device(&switch, "left", near_end)?;
             move_device(&switch, "right", far_end)?;
             Some(process)
@@ -69,20 +88,33 @@ impl Rig {
         testbed::wait_until(Duration::from_secs(10), "the far host to answer", || {
             testbed::ping(&near, FAR, 1).is_ok_and(|ping| ping.lost() == 0)
         })?;
-        Ok(Self { process, near, far, _switch: switch })
+        Ok(Self { process, near, far, _switch: switch, _config: config })
     }
 }
 
-fn start(subject: Subject, programs: &Programs, switch: &Namespace) -> Result<Process> {
+/// The same switch with VLAN filtering, which needs a file.
+fn filtering(name: &str) -> Result<NamedTempFile> {
+    let ports = ["left", "right"].map(|port| format!("[[ports]]\nname = \"{port}\"\ntype = \"tap\"\n"));
+    let file = NamedTempFile::new()?;
+    let text = format!("[bridge]\nname = \"{name}\"\nvlan_filtering = true\n{}", ports.concat());
+    std::fs::write(file.path(), text)?;
+    Ok(file)
+}
+
+fn start(
+    subject: Subject,
+    programs: &Programs,
+    switch: &Namespace,
+    config: Option<&NamedTempFile>,
+) -> Result<Process> {
     let core = SWITCH_CORE;
-    let line = if subject == Subject::Switchd {
-        format!(
-            "taskset -c {core} {} --name {} --tap left --tap right",
-            programs.switchd.display(),
-            switch.name()
-        )
-    } else {
-        format!("taskset -c {core} {} bare-loop left right", programs.xtask.display())
+    let switchd = programs.switchd.display();
+    let line = match (subject, config) {
+        (Subject::BareLoop, _) => {
+            format!("taskset -c {core} {} bare-loop left right", programs.xtask.display())
+        }
+        (_, Some(config)) => format!("taskset -c {core} {switchd} --config {}", config.path().display()),
+        (_, None) => format!("taskset -c {core} {switchd} --name {} --tap left --tap right", switch.name()),
     };
     let mut process = switch.spawn(&line)?;
     process.wait_for_line(0, Duration::from_secs(10), |line| line.contains("forwarding"))?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::rig::{FAR, FAR_MAC, Rig, Subject};
+use super::rig::{FAR, FAR_MAC, Rig};
 use super::{Programs, SENDER_CORE};
 
 /// What was measured of one subject in one round.
@@ -32,15 +32,15 @@ pub(super) struct Idle {
     pub(super) wakeups_per_second: f64,
 }
 
-/// One sample of each subject, in the order of [`Subject::ALL`].
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(super) struct Round(pub(super) [Sample; Subject::ALL.len()]);
+/// One sample of each subject, in their order.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Round(pub(super) Vec<Sample>);
 
 impl Round {
     /// Each figure of all subjects right after one another; who is first, and who comes after whom, changes
     /// with `turn`.
     pub(super) fn take(rigs: &mut [Rig], programs: &Programs, seconds: u32, turn: usize) -> Result<Self> {
-        let mut round = Self::default();
+        let mut round = Self(vec![Sample::default(); rigs.len()]);
         let mut order: Vec<usize> = (0..rigs.len()).map(|place| (place + turn) % rigs.len()).collect();
         if turn % 2 == 1 {
             order.reverse();
