@@ -60,9 +60,10 @@ impl Control {
             }
             Call::ShowVlans(port) => self.show_vlans(port.as_deref()).and_then(|vlans| field("vlans", vlans)),
             Call::AddVlan(vlans) => self.add_vlans(&vlans).and_then(value),
+            Call::SetVlan(change) => self.set_vlans(&change).and_then(value),
             Call::DeleteVlan(port, vid, last) => self.delete_vlans(&port, vid, last).and_then(value),
-            Call::FlushFdb(port, kind) => {
-                self.flush_fdb(port.as_deref(), kind).and_then(|removed| field("removed", removed))
+            Call::FlushFdb(port, kind, vlan) => {
+                self.flush_fdb(port.as_deref(), kind, vlan).and_then(|removed| field("removed", removed))
             }
             Call::ShowDrops(port) => self.show_drops(port.as_deref()).and_then(|drops| field("drops", drops)),
             Call::ShowDroppedFrames(port, reason) => {

@@ -176,9 +176,9 @@ fn entries_come_and_go_as_with_bridge_fdb() {
     assert!(matches!(wrong, Err(ClientError::Refused(CallError::InvalidParameter(_)))), "{wrong:?}");
 
     client.add_fdb(&entry(station, "p1", EntryKind::Dynamic)).unwrap();
-    assert_eq!(client.flush_fdb(Some("p2"), None).unwrap(), 0);
-    assert_eq!(client.flush_fdb(None, None).unwrap(), 2, "host 1 and the dynamic one");
-    assert_eq!(client.flush_fdb(None, Some(EntryKind::Static)).unwrap(), 1);
+    assert_eq!(client.flush_fdb(Some("p2"), None, None).unwrap(), 0);
+    assert_eq!(client.flush_fdb(None, None, None).unwrap(), 2, "host 1 and the dynamic one");
+    assert_eq!(client.flush_fdb(None, Some(EntryKind::Static), None).unwrap(), 1);
     assert!(entries(&mut client).is_empty());
 }
 

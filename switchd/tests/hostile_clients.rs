@@ -180,7 +180,7 @@ fn others_may_look_and_not_touch() {
         let change = PortChange { flood: Some(false), ..PortChange::default() };
         let denied = client.set_port("p1", &change);
         assert!(matches!(denied, Err(ClientError::Refused(CallError::NotPermitted(_)))), "{denied:?}");
-        let denied = client.flush_fdb(None, None);
+        let denied = client.flush_fdb(None, None, None);
         assert!(matches!(denied, Err(ClientError::Refused(CallError::NotPermitted(_)))), "{denied:?}");
         assert!(client.show_port("p1").unwrap().settings.flood);
         let denied = client.capture(&CaptureOptions::default()).map(|_| ());

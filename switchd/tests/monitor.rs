@@ -68,7 +68,7 @@ fn stations_ports_and_configuration_are_told_as_they_change() {
     picture.socket(2).send(&frame(BROADCAST, mac(7), "hello")).unwrap();
     let event = wait_for(&watched, |event| of_station(event, &mac_text(7), "moved"));
     assert_eq!(event.port.as_deref(), Some("p2"));
-    client.flush_fdb(None, None).unwrap();
+    client.flush_fdb(None, None, None).unwrap();
     wait_for(&watched, |event| of_station(event, &mac_text(7), "removed"));
     let entry =
         NewFdbEntry { mac: mac_text(8), port: Some("p1".into()), kind: EntryKind::Static, vlan: None };

@@ -5,7 +5,7 @@
 mod lan;
 mod tagger;
 
-use control::types::{FdbFilter, NewVlans};
+use control::types::{FdbFilter, NewVlans, PortState, VlanChange};
 use frame::{EtherType, Tag};
 use lan::{Kind, Lan, Plan, Port, RAW, SOON, TAP, mac};
 use tagger::Tagger;
@@ -187,6 +187,26 @@ fn vlans_change_at_run_time_and_no_frame_of_another_vlan_is_lost() {
     assert_eq!(step.words, "VLAN 20, the port's PVID, for it has no tag; priority 0");
     assert_eq!(explained.ports, ["p4", "p5"]);
     assert!(client.add_vlans(&NewVlans { vid: 4095, ..of_20("p3") }).is_err());
+    // The state of one VLAN on one port: blocked there, not elsewhere, and not another one.
+    let state = |state| VlanChange { port: "p4".to_owned(), vid: 20, last: None, state };
+    client.set_vlans(&state(PortState::Blocking)).unwrap();
+    assert_eq!(client.show_vlans(Some("p4")).unwrap()[1].state, PortState::Blocking);
+    let outcome = |client: &mut control::Client, vlan| client.explain("p4", &frame(4, vlan, 0)).unwrap();
+    assert_eq!(outcome(&mut client, Q20).reason.as_deref(), Some("vlan_blocked"));
+    assert_eq!(outcome(&mut client, Q10).reason, None);
+    let refused = client.set_vlans(&VlanChange { last: Some(21), ..state(PortState::Forwarding) });
+    assert!(refused.unwrap_err().to_string().contains("not a member of VLAN 21"));
+    assert_eq!(client.show_vlans(Some("p4")).unwrap()[1].state, PortState::Blocking, "all or nothing");
+    client.set_vlans(&state(PortState::Forwarding)).unwrap();
+    assert_eq!(outcome(&mut client, Q20).reason, None);
+    // One VLAN is flushed alone.
+    let in_vlan = |client: &mut control::Client, vlan| {
+        client.show_fdb(&FdbFilter { vlan: Some(vlan), ..FdbFilter::default() }).unwrap().len()
+    };
+    let before = (in_vlan(&mut client, 10), in_vlan(&mut client, 20));
+    assert!(before.0 > 0 && before.1 > 0, "{before:?}");
+    assert_eq!(client.flush_fdb(None, None, Some(20)).unwrap(), before.1 as u64);
+    assert_eq!((in_vlan(&mut client, 10), in_vlan(&mut client, 20)), (before.0, 0));
 }
 
 /// What a transfer sends.

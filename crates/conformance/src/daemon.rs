@@ -240,7 +240,7 @@ impl Subject for Daemon {
             }
             Step::Flush { port, kind } => {
                 let port = port.map(|port| End::Port(port).to_string());
-                let flushed = self.client.flush_fdb(port.as_deref(), kind.and_then(wire_kind));
+                let flushed = self.client.flush_fdb(port.as_deref(), kind.and_then(wire_kind), None);
                 accepted(flushed.map(drop))
             }
             Step::Link { port, up } => {

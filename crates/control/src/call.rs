@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::CallError;
-use crate::types::{BridgeChange, CaptureOptions, EntryKind, FdbFilter, NewFdbEntry, NewVlans, PortChange};
+use crate::types::{
+    BridgeChange, CaptureOptions, EntryKind, FdbFilter, NewFdbEntry, NewVlans, PortChange, VlanChange,
+};
 use crate::{INTERFACE, hex};
 
 /// A method with its parameters.
@@ -37,8 +39,10 @@ pub enum Call {
     AddVlan(NewVlans),
     /// `DeleteVlan`: port, and the first and last VLAN.
     DeleteVlan(String, u16, u16),
-    /// `FlushFdb`: of which port, and which kind.
-    FlushFdb(Option<String>, Option<EntryKind>),
+    /// `SetVlan`.
+    SetVlan(VlanChange),
+    /// `FlushFdb`: of which port, which kind, and in which VLAN.
+    FlushFdb(Option<String>, Option<EntryKind>, Option<u16>),
     /// `ShowDrops`: at one port, or all.
     ShowDrops(Option<String>),
     /// `ShowDroppedFrames`: at one port, or all; for one reason, or all.
@@ -105,6 +109,8 @@ struct FlushFdb {
     port: Option<String>,
     #[serde(default)]
     kind: Option<EntryKind>,
+    #[serde(default)]
+    vlan: Option<u16>,
 }
 
 #[derive(Deserialize)]
@@ -151,6 +157,7 @@ impl Call {
         "FlushFdb",
         "ShowVlans",
         "AddVlan",
+        "SetVlan",
         "DeleteVlan",
         "ShowDrops",
         "ShowDroppedFrames",
@@ -187,10 +194,11 @@ impl Call {
             }
             "ShowVlans" => read(parameters, |OfPort { port }| Self::ShowVlans(port))?,
             "AddVlan" => read(parameters, Self::AddVlan)?,
+            "SetVlan" => read(parameters, Self::SetVlan)?,
             "DeleteVlan" => read(parameters, |DeleteVlan { port, vid, last }| {
                 Self::DeleteVlan(port, vid, last.unwrap_or(vid))
             })?,
-            "FlushFdb" => read(parameters, |FlushFdb { port, kind }| Self::FlushFdb(port, kind))?,
+            "FlushFdb" => read(parameters, |FlushFdb { port, kind, vlan }| Self::FlushFdb(port, kind, vlan))?,
             "ShowDrops" => read(parameters, |OfPort { port }| Self::ShowDrops(port))?,
             "ShowDroppedFrames" => {
                 read(parameters, |ShowDroppedFrames { port, reason }| Self::ShowDroppedFrames(port, reason))?
@@ -243,6 +251,7 @@ impl Call {
             | Self::Capture(_)
             | Self::SetBridge(_)
             | Self::AddVlan(_)
+            | Self::SetVlan(_)
             | Self::DeleteVlan(..)
             | Self::SetPort(..)
             | Self::AddFdb(_)

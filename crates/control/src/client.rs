@@ -15,7 +15,7 @@ use crate::capture::Capture;
 use crate::error::CallError;
 use crate::types::{
     Bridge, BridgeChange, CaptureOptions, Changes, DropReason, DroppedFrame, EntryKind, Event, Explanation,
-    FdbEntry, FdbFilter, NewFdbEntry, NewVlans, Port, PortChange, Version, Vlan,
+    FdbEntry, FdbFilter, NewFdbEntry, NewVlans, Port, PortChange, Version, Vlan, VlanChange,
 };
 use crate::{INTERFACE, SOCKET, hex};
 
@@ -179,6 +179,14 @@ impl Client {
         self.done("AddVlan", vlans)
     }
 
+    /// Sets what a port does with the frames of VLANs that it is in.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn set_vlans(&mut self, change: &VlanChange) -> Result<(), ClientError> {
+        self.done("SetVlan", change)
+    }
+
     /// Takes a port out of the VLANs from `vid` to `last`.
     ///
     /// # Errors
@@ -200,12 +208,17 @@ impl Client {
         self.done("DeleteFdb", &json!({ "mac": mac, "port": port, "vlan": vlan }))
     }
 
-    /// Removes the entries of one port or all, of one kind or those that age; says how many.
+    /// Removes the entries of one port or all, of one kind or those that age, in one VLAN or all; says how many.
     ///
     /// # Errors
     /// As all calls.
-    pub fn flush_fdb(&mut self, port: Option<&str>, kind: Option<EntryKind>) -> Result<u64, ClientError> {
-        self.field("FlushFdb", &json!({ "port": port, "kind": kind }), "removed")
+    pub fn flush_fdb(
+        &mut self,
+        port: Option<&str>,
+        kind: Option<EntryKind>,
+        vlan: Option<u16>,
+    ) -> Result<u64, ClientError> {
+        self.field("FlushFdb", &json!({ "port": port, "kind": kind, "vlan": vlan }), "removed")
     }
 
     /// The reasons for which frames were dropped, at one port or all.

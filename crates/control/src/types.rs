@@ -294,6 +294,17 @@ pub struct NewVlans {
     pub untagged: bool,
 }
 
+/// What a port is to do with the frames of the VLANs from `vid` to `last`, or of that one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VlanChange {
+    pub port: String,
+    pub vid: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u16>,
+    pub state: PortState,
+}
+
 /// Which entries are meant; what is `None` makes no difference.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

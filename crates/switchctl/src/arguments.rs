@@ -299,6 +299,9 @@ pub(crate) enum FdbAction {
         /// Of this kind
         #[arg(long, value_parser = entry_kind())]
         kind: Option<EntryKind>,
+        /// In this VLAN only
+        #[arg(long, visible_alias = "vid", value_name = "VID")]
+        vlan: Option<u16>,
     },
 }
 
@@ -340,6 +343,18 @@ pub(crate) enum VlanAction {
         #[arg(long)]
         untagged: bool,
     },
+    /// Set what a port does with the frames of VLANs that it is in
+    Set {
+        /// One VLAN, or a range as 20-29
+        #[arg(long, value_name = "VID[-VID]", value_parser = vlans)]
+        vid: (u16, u16),
+        /// The port
+        #[arg(long, visible_alias = "dev", value_name = "NAME")]
+        port: String,
+        /// disabled, blocking, listening, learning or forwarding
+        #[arg(long, value_parser = port_state())]
+        state: PortState,
+    },
     /// Take a port out of VLANs
     #[command(visible_alias = "delete")]
     Del {
@@ -350,7 +365,7 @@ pub(crate) enum VlanAction {
         #[arg(long, visible_alias = "dev", value_name = "NAME")]
         port: String,
     },
-    /// Print a table of ports by VLANs: P the PVID, U untagged, T tagged
+    /// Print a table of ports by VLANs: P the PVID, U untagged, T tagged; as JSON, what `bridge -c vlan` shows
     Map,
 }
 

@@ -34,8 +34,8 @@ pub(crate) fn run(client: &mut Client, action: &FdbAction, form: Form) -> Result
             tried(client.delete_fdb_in(mac, port.as_deref(), *vlan), || format!("can't remove {mac}"))?;
             Ok(String::new())
         }
-        FdbAction::Flush { port, kind } => {
-            let removed = client.flush_fdb(port.as_deref(), *kind)?;
+        FdbAction::Flush { port, kind, vlan } => {
+            let removed = client.flush_fdb(port.as_deref(), *kind, *vlan)?;
             if form.json {
                 output::json(&json!({ "removed": removed }))
             } else {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use control::Client;
-use control::types::{NewVlans, PortState, Vlan, VlanCounters};
+use control::types::{NewVlans, PortState, Vlan, VlanChange, VlanCounters};
 use serde_json::{Map, Value, json};
 
 use crate::arguments::VlanAction;
@@ -35,13 +35,19 @@ pub(crate) fn run(client: &mut Client, action: &VlanAction, form: Form) -> Resul
             tried(client.add_vlans(&new), || format!("can't add VLANs to {port}"))?;
             Ok(String::new())
         }
+        VlanAction::Set { vid: (vid, last), port, state } => {
+            let change = VlanChange { port: port.clone(), vid: *vid, last: Some(*last), state: *state };
+            tried(client.set_vlans(&change), || format!("can't set the state of VLANs of {port}"))?;
+            Ok(String::new())
+        }
         VlanAction::Del { vid: (vid, last), port } => {
             tried(client.delete_vlans(port, *vid, *last), || format!("can't take VLANs from {port}"))?;
             Ok(String::new())
         }
         VlanAction::Map => {
             let names: Vec<String> = client.show_ports(None)?.into_iter().map(|port| port.name).collect();
-            Ok(map(&names, &client.show_vlans(None)?))
+            let vlans = client.show_vlans(None)?;
+            if form.json { output::json(&map_as_json(&names, &vlans)) } else { Ok(map(&names, &vlans)) }
         }
     }
 }
@@ -95,6 +101,27 @@ fn text(vlans: &[Vlan], form: Form) -> String {
     text
 }
 
+/// Each port with its VLANs, ranges of like ones as one, as `bridge -c -j vlan` has them.
+fn map_as_json(ports: &[String], vlans: &[Vlan]) -> Vec<Value> {
+    let of = |port: &String| {
+        let own: Vec<&Vlan> = vlans.iter().filter(|vlan| vlan.port == *port).collect();
+        let alike = |a: &&Vlan, b: &&Vlan| a.vid + 1 == b.vid && !a.pvid && !b.pvid && flags(a) == flags(b);
+        let ranges = own.chunk_by(alike).map(|range| {
+            let (first, last) = (range[0], range[range.len() - 1]);
+            let mut object = Map::from_iter([("vlan".to_owned(), json!(first.vid))]);
+            if first.vid != last.vid {
+                object.insert("vlanEnd".to_owned(), json!(last.vid));
+            }
+            if !flags(first).is_empty() {
+                object.insert("flags".to_owned(), json!(flags(first)));
+            }
+            Value::Object(object)
+        });
+        json!({ "ifname": port, "vlans": ranges.collect::<Vec<_>>() })
+    };
+    ports.iter().map(of).collect()
+}
+
 /// Ports by VLANs. A port that is in none has an empty row; VLANs next to each other in which all ports are alike
 /// share a column.
 fn map(ports: &[String], vlans: &[Vlan]) -> String {
@@ -141,5 +168,15 @@ mod tests {
         vlans.push(vlan("b", 10, true, false));
         vlans.push(vlan("b", 30, false, true));
         assert_eq!(map(&ports, &vlans), "port  10  20-29  30\na     PU\nb     PT  T      U\nc\n");
+        let expected = json!([
+            { "ifname": "a", "vlans": [{ "vlan": 10, "flags": ["PVID", "Egress Untagged"] }] },
+            { "ifname": "b", "vlans": [
+                { "vlan": 20, "vlanEnd": 29 },
+                { "vlan": 10, "flags": ["PVID"] },
+                { "vlan": 30, "flags": ["Egress Untagged"] },
+            ] },
+            { "ifname": "c", "vlans": [] },
+        ]);
+        assert_eq!(json!(map_as_json(&ports, &vlans)), expected);
     }
 }

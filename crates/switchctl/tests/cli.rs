@@ -189,3 +189,36 @@ fn a_frame_is_explained_however_it_is_given_and_the_last_dropped_are_decoded() {
         switch.run("-d drops show").ends_with(&format!("{}\n", last.trim_end().split_once(' ').unwrap().1))
     );
 }
+
+#[test]
+fn vlans_are_shown_and_set_as_with_bridge_vlan() {
+    let switch = Switch::of(1, "vlan_filtering = true\nvlan_stats = true", &[], "");
+    switch.run("vlan add --vid 20-22 --port p1");
+    switch.run("vlan set --vid 21 --dev p1 --state blocking");
+    assert_eq!(
+        switch.run("-d vlan show"),
+        "port              vlan-id\n\
+         p1                1 PVID Egress Untagged state forwarding\n\
+         \x20                 20 state forwarding\n\
+         \x20                 21 state blocking\n\
+         \x20                 22 state forwarding\n"
+    );
+    switch.run("vlan del --vid 22 --port p1");
+    let shown = switch.json("-s vlan show --port p1");
+    let of = |at: usize, key: &str| shown[0]["vlans"][at][key].clone();
+    assert_eq!((of(0, "vlan"), of(0, "flags")), (json!(1), json!(["PVID", "Egress Untagged"])));
+    for key in ["rx_bytes", "rx_packets", "tx_bytes", "tx_packets"] {
+        assert!(of(1, key).is_u64(), "{key}: {shown}");
+    }
+    assert_eq!(
+        switch.json("vlan map"),
+        json!([{ "ifname": "p1", "vlans": [
+            { "vlan": 1, "flags": ["PVID", "Egress Untagged"] }, { "vlan": 20, "vlanEnd": 21 }
+        ] }])
+    );
+    switch.run("fdb add 02:00:00:00:00:0a --port p1 --vlan 20 --kind dynamic");
+    assert_eq!(switch.run("fdb flush --vlan 21"), "0 removed\n");
+    assert_eq!(switch.run("fdb flush --vlan 20"), "1 removed\n");
+    let (code, said) = switch.fails("vlan set --vid 30 --port p1 --state learning");
+    assert!(code == 1 && said.contains("not a member of VLAN 30"), "{said}");
+}

@@ -162,14 +162,17 @@ impl Control {
         &mut self,
         port: Option<&str>,
         kind: Option<EntryKind>,
+        vlan: Option<u16>,
     ) -> Result<usize, CallError> {
         let id = self.id_of(port)?;
+        let vlan = vlan.map(vid).transpose()?;
         let of_kind = kind.map(core_kind);
-        let removed = self.worker.ask(move |bridge, _| bridge.flush(id, of_kind)).map_err(no_answer)?;
+        let removed = self.worker.ask(move |bridge, _| bridge.flush_in(vlan, id, of_kind));
+        let removed = removed.map_err(no_answer)?;
         if kind.is_some() {
             self.note_steering(id);
         }
-        debug!(port, ?kind, removed, "the FDB was flushed");
+        debug!(port, ?kind, ?vlan, removed, "the FDB was flushed");
         Ok(removed)
     }
 

@@ -2,11 +2,11 @@
 
 use bridge::{Membership, PortId, VlanRefused};
 use control::CallError;
-use control::types::{NewVlans, Vlan};
+use control::types::{NewVlans, Vlan, VlanChange};
 use frame::Vid;
 use tracing::info;
 
-use crate::answer::no_answer;
+use crate::answer::{core_state, no_answer};
 use crate::control::Control;
 use crate::vlans;
 
@@ -50,6 +50,21 @@ impl Control {
             first.to(last).try_for_each(|vid| bridge.add_vlan(id, vid, membership))
         })?;
         info!(port, %first, %last, pvid, untagged, "VLANs were added at run time");
+        Ok(())
+    }
+
+    pub(super) fn set_vlans(&mut self, change: &VlanChange) -> Result<(), CallError> {
+        let VlanChange { port, vid, last, state } = change;
+        let (first, last) = range(*vid, last.unwrap_or(*vid))?;
+        let core = core_state(*state);
+        self.change_vlans(port, move |bridge, id| {
+            let had: Vec<Vid> = bridge.vlans(id).map(|entry| entry.vid).collect();
+            match first.to(last).find(|vid| !had.contains(vid)) {
+                Some(missing) => Err(VlanRefused::NotAMember(id, missing)),
+                None => first.to(last).try_for_each(|vid| bridge.set_vlan_state(id, vid, core)),
+            }
+        })?;
+        info!(port, %first, %last, ?state, "the state of VLANs was set at run time");
         Ok(())
     }
 
