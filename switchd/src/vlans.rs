@@ -39,11 +39,15 @@ pub(crate) fn config(settings: &VlanSettings) -> VlanConfig {
 
 /// The VLANs of a port: those that it names, else the default one.
 pub(crate) fn table(config: &VlanConfig, port: &PortConfig) -> Vec<(Vid, Membership)> {
-    let Some(PortVlans { pvid, members, untagged }) = &port.rules.vlans else {
-        let default = Membership { pvid: true, untagged: true };
+    let Some(PortVlans { pvid, members, untagged, wires }) = &port.rules.vlans else {
+        let default = Membership::ACCESS;
         return config.default_pvid.map(|vid| (vid, default)).into_iter().collect();
     };
-    let membership = |vid: &Vid| Membership { pvid: *pvid == Some(*vid), untagged: untagged.contains(vid) };
+    let membership = |vid: &Vid| Membership {
+        pvid: *pvid == Some(*vid),
+        untagged: untagged.contains(vid),
+        wire: wires.get(vid).copied(),
+    };
     members.iter().map(|vid| (*vid, membership(vid))).collect()
 }
 
@@ -55,10 +59,12 @@ pub(crate) fn of_port(bridge: &Bridge, port: PortId) -> Option<PortVlans> {
         if entry.membership.untagged {
             vlans.untagged.insert(entry.vid);
         }
+        vlans.wires.extend(entry.membership.wire.map(|wire| (entry.vid, wire)));
     }
     let VlanSettings { filtering, default_pvid, .. } = bridge.vlan_settings();
     let default: BTreeSet<Vid> = default_pvid.into_iter().collect();
-    let default = PortVlans { pvid: default_pvid, members: default.clone(), untagged: default };
+    let default =
+        PortVlans { pvid: default_pvid, members: default.clone(), untagged: default, ..PortVlans::default() };
     // Where VLANs are not told apart a file can't name any.
     (filtering && vlans != default).then_some(vlans)
 }
@@ -77,6 +83,7 @@ pub(crate) fn shown(port: &str, entry: VlanEntry, counters: Option<bridge::VlanC
         vid: entry.vid.get(),
         pvid: entry.membership.pvid,
         untagged: entry.membership.untagged,
+        wire: entry.membership.wire.map(Vid::get),
         state: shown_state(entry.state),
         counters: counters.map(shown_counters),
     }
@@ -107,7 +114,10 @@ pub(crate) fn known_of_bridge(bridge: &Bridge) -> BTreeMap<u16, VlanCounters> {
 /// Makes these the VLANs of a port again, and no others.
 pub(crate) fn restore(bridge: &mut Bridge, port: PortId, vlans: &[Vlan]) {
     let known = || vlans.iter().filter_map(|vlan| Some((Vid::new(vlan.vid)?, vlan)));
-    let members = known().map(|(vid, vlan)| (vid, Membership { pvid: vlan.pvid, untagged: vlan.untagged }));
+    let members = known().map(|(vid, vlan)| {
+        let wire = vlan.wire.and_then(Vid::new);
+        (vid, Membership { pvid: vlan.pvid, untagged: vlan.untagged, wire })
+    });
     // There is such a port, and it is a member of each of them then.
     let _ = bridge.set_vlans(port, &members.collect::<Vec<_>>());
     for (vid, vlan) in known() {

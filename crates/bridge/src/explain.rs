@@ -12,7 +12,7 @@ use crate::port::{Port, PortId};
 use crate::reason::DropReason;
 use crate::rules::flood::{Class, Origin, Refusal, refusal};
 use crate::rules::{reserved, vlan};
-use crate::vlans::{Classified, TagEdit};
+use crate::vlans::{Classified, TagEdit, VID};
 
 /// What a frame is by its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,10 @@ pub struct VlanStep {
 pub enum VlanBy {
     /// Its tag.
     Tag,
+    /// Its tag, in which the VLAN has this number on the port's wire.
+    Wire(u16),
+    /// Nothing: the number of its tag is that of a VLAN that has another one on the port's wire.
+    Hidden(u16),
     /// The port's PVID, as it has no tag.
     Pvid,
     /// The port's PVID, as its tag says a priority only.
@@ -171,7 +175,9 @@ impl Bridge {
             None => VlanBy::Pvid,
             Some(tag) if classified.foreign => VlanBy::PvidForeign(tag.tpid),
             Some(tag) if tag.vid() == 0 => VlanBy::PvidPriority,
-            Some(_) => VlanBy::Tag,
+            Some(tag) if tag.vid() == classified.vid() => VlanBy::Tag,
+            Some(tag) if classified.vid() == VID => VlanBy::Hidden(tag.vid()),
+            Some(tag) => VlanBy::Wire(tag.vid()),
         };
         Some(VlanStep { by, vid: classified.vid(), priority: classified.tci >> 13 })
     }
@@ -302,7 +308,9 @@ impl VlanStep {
     fn words(self) -> String {
         let by = match self.by {
             VlanBy::Tag if self.vid == 4095 => return "none: 4095 is reserved".to_owned(),
+            VlanBy::Hidden(own) => return format!("none: VLAN {own} has another number on this port's wire"),
             VlanBy::Tag => "by its tag".to_owned(),
+            VlanBy::Wire(wire) => format!("which is {wire} on this port's wire, by its tag"),
             VlanBy::Pvid => "the port's PVID, for it has no tag".to_owned(),
             VlanBy::PvidPriority => "the port's PVID, for its tag says a priority only".to_owned(),
             VlanBy::PvidForeign(tpid) => format!("the port's PVID, for its {tpid} tag is payload here"),

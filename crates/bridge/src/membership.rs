@@ -2,6 +2,7 @@
 //! `__br_vlan_set_default_pvid` in `net/bridge/br_vlan.c`). Every call is one change between two frames, and
 //! touches no other VLAN.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use frame::{EtherType, Frame, MacAddr, Tag, Vid};
@@ -21,6 +22,8 @@ pub enum VlanRefused {
     NoSuchPort(PortId),
     /// The port is not in this VLAN.
     NotAMember(PortId, Vid),
+    /// This number on the port's wire would be that of two VLANs.
+    Ambiguous(PortId, Vid),
 }
 
 impl fmt::Display for VlanRefused {
@@ -30,6 +33,11 @@ impl fmt::Display for VlanRefused {
             Self::NotAMember(port, vid) => {
                 write!(f, "port number {} is not a member of VLAN {vid}", port.0)
             }
+            Self::Ambiguous(port, wire) => write!(
+                f,
+                "number {wire} on the wire of port number {} would be that of two VLANs: give one of them another",
+                port.0
+            ),
         }
     }
 }
@@ -54,8 +62,7 @@ impl Bridge {
         }
         for port in self.vlans.ports() {
             let default = old.and_then(|old| self.vlans.entry(port, old));
-            let is_default =
-                default.is_some_and(|entry| entry.membership == Membership { pvid: true, untagged: true });
+            let is_default = default.is_some_and(|entry| entry.membership == Membership::ACCESS);
             let stays = match settings.default_pvid {
                 Some(new) => old.is_some() && !is_default || self.vlans.entry(port, new).is_some(),
                 None => !is_default,
@@ -64,7 +71,7 @@ impl Bridge {
                 continue;
             }
             if let Some(new) = settings.default_pvid {
-                self.join(port, new, Membership { pvid: true, untagged: true });
+                self.join(port, new, Membership::ACCESS);
             }
             if let Some(old) = old {
                 self.leave(port, old);
@@ -93,9 +100,13 @@ impl Bridge {
     /// otherwise.
     ///
     /// # Errors
-    /// [`VlanRefused::NoSuchPort`].
+    /// A [`VlanRefused`]: there is no such port, or another VLAN has its number on the wire.
     pub fn add_vlan(&mut self, port: PortId, vid: Vid, membership: Membership) -> Result<(), VlanRefused> {
         self.ports.get(port).ok_or(VlanRefused::NoSuchPort(port))?;
+        let others = self.vlans.entries(port).filter(|entry| entry.vid != vid);
+        let all: Vec<_> =
+            others.map(|entry| (entry.vid, entry.membership)).chain([(vid, membership)]).collect();
+        unambiguous(port, &all)?;
         self.join(port, vid, membership);
         Ok(())
     }
@@ -113,9 +124,10 @@ impl Bridge {
     /// What was learned in those that stay is not forgotten.
     ///
     /// # Errors
-    /// [`VlanRefused::NoSuchPort`].
+    /// A [`VlanRefused`]: there is no such port, or two of them have the same number on the wire.
     pub fn set_vlans(&mut self, port: PortId, vlans: &[(Vid, Membership)]) -> Result<(), VlanRefused> {
         self.ports.get(port).ok_or(VlanRefused::NoSuchPort(port))?;
+        unambiguous(port, vlans)?;
         let gone: Vec<Vid> = self.vlans.entries(port).map(|entry| entry.vid).collect();
         for vid in gone.into_iter().filter(|vid| vlans.iter().all(|(stays, _)| stays != vid)) {
             self.leave(port, vid);
@@ -176,4 +188,18 @@ impl Bridge {
             self.fdb.remove(Key::new(entry.vid.get(), mac.to_u64()));
         }
     }
+}
+
+/// Whether each number on the port's wire is that of one VLAN; without other numbers there it always is.
+fn unambiguous(port: PortId, vlans: &[(Vid, Membership)]) -> Result<(), VlanRefused> {
+    if vlans.iter().all(|(_, membership)| membership.wire.is_none()) {
+        return Ok(());
+    }
+    let mut seen = BTreeSet::new();
+    for wire in vlans.iter().filter_map(|(vid, membership)| membership.on_wire(*vid)) {
+        if !seen.insert(wire) {
+            return Err(VlanRefused::Ambiguous(port, wire));
+        }
+    }
+    Ok(())
 }

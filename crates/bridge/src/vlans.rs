@@ -11,7 +11,8 @@ use crate::port::{MAX_PORTS, PortId};
 use crate::rules::state::PortState;
 use crate::settings::VlanSettings;
 use crate::vlan_counters::Counting;
-use lines::{Came, Lines};
+pub(crate) use lines::Came;
+use lines::Lines;
 use table::Table;
 
 /// Numbers of VLANs, those that can't be among them.
@@ -29,6 +30,29 @@ pub struct Membership {
     pub pvid: bool,
     /// Its frames leave without a tag.
     pub untagged: bool,
+    /// Beyond Linux Bridge: its number in tags on this port's wire, where that is not its own.
+    pub wire: Option<Vid>,
+}
+
+impl Membership {
+    /// That of an access port: untagged both ways.
+    pub const ACCESS: Self = Self { pvid: true, untagged: true, wire: None };
+    /// That of a trunk: tagged both ways.
+    pub const TRUNK: Self = Self { pvid: false, untagged: false, wire: None };
+
+    /// The number in the tags of its frames that the port sends, or, where that is another one, gets.
+    pub(crate) fn on_wire(self, vid: Vid) -> Option<Vid> {
+        self.wire.or_else(|| (!self.untagged).then_some(vid))
+    }
+}
+
+/// What a frame that comes in at a port asks of its table.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ingress {
+    /// The VLAN of untagged frames, or 0.
+    pvid: u16,
+    /// Some VLAN has another number on the wire.
+    translates: bool,
 }
 
 /// A VLAN of a port, as it is shown.
@@ -49,7 +73,7 @@ pub(crate) struct Classified {
     pub(crate) fid: u16,
     /// What its tag says, or would say; its VLAN is 0 if there is none for it.
     pub(crate) tci: u16,
-    came: Came,
+    pub(crate) came: Came,
     /// It has a tag of another kind, which is payload.
     pub(crate) foreign: bool,
 }
@@ -69,8 +93,8 @@ pub(crate) struct Vlans {
     tpid: EtherType,
     /// By port; boxed, as a table has a kilobyte.
     tables: Vec<Option<Box<Table>>>,
-    /// By port: the VLAN of untagged frames, or 0. As long as a mask, so that no frame needs a check.
-    pvids: Box<[u16; PORTS]>,
+    /// By port; as long as a mask, so that no frame needs a check.
+    ingress: Box<[Ingress; PORTS]>,
     lines: Lines,
     pub(crate) counting: Counting,
 }
@@ -81,7 +105,7 @@ impl Vlans {
             settings,
             tpid: settings.protocol.tpid(),
             tables: Vec::new(),
-            pvids: Box::new([0; PORTS]),
+            ingress: Box::new([Ingress::default(); PORTS]),
             lines: Lines::default(),
             counting: Counting::new(settings),
         }
@@ -91,7 +115,7 @@ impl Vlans {
     pub(crate) fn excerpt(&self) -> Self {
         Self {
             tables: self.tables.clone(),
-            pvids: self.pvids.clone(),
+            ingress: self.ingress.clone(),
             lines: self.lines.clone(),
             counting: Counting::Off,
             ..*self
@@ -138,13 +162,13 @@ impl Vlans {
             self.resolve_all();
         }
         if let Some(vid) = self.settings.default_pvid {
-            self.add(port, vid, Membership { pvid: true, untagged: true });
+            self.add(port, vid, Membership::ACCESS);
         }
     }
 
     pub(crate) fn remove_port(&mut self, port: PortId) {
         let Some(table) = self.tables.get_mut(usize::from(port.0)).and_then(Option::take) else { return };
-        self.pvids[usize::from(port.0) % PORTS] = 0;
+        self.ingress[usize::from(port.0) % PORTS] = Ingress::default();
         self.counting.remove_port(port);
         for vid in Vid::MIN.to(Vid::MAX).filter(|vid| table.members.has(*vid)) {
             self.resolve(port, vid);
@@ -174,7 +198,8 @@ impl Vlans {
         } else {
             table.pvid = table.pvid.filter(|pvid| *pvid != vid);
         }
-        self.pvids[usize::from(port.0) % PORTS] = table.pvid.map_or(0, Vid::get);
+        table.set_wire(vid, membership.wire);
+        self.ingress[usize::from(port.0) % PORTS] = table.ingress();
         self.resolve(port, vid);
     }
 
@@ -185,7 +210,8 @@ impl Vlans {
         table.untagged.set(vid, false);
         table.pvid = table.pvid.filter(|pvid| *pvid != vid);
         table.set_state(vid, PortState::Forwarding);
-        self.pvids[usize::from(port.0) % PORTS] = table.pvid.map_or(0, Vid::get);
+        table.set_wire(vid, None);
+        self.ingress[usize::from(port.0) % PORTS] = table.ingress();
         let last = !self.ports().any(|other| self.entry(other, vid).is_some());
         self.counting.leave(port, vid, last);
         self.resolve(port, vid);
@@ -224,8 +250,8 @@ impl Vlans {
         }
         let entry = self.entry(port, vid);
         let passes = entry.is_some_and(|entry| entry.state == PortState::Forwarding);
-        let untagged = entry.is_some_and(|entry| entry.membership.untagged);
-        self.lines.set(vid.get(), port, passes, passes, untagged);
+        let membership = entry.map_or(Membership::default(), |entry| entry.membership);
+        self.lines.set(vid.get(), port, passes, membership);
     }
 
     fn resolve_all(&mut self) {
@@ -251,14 +277,28 @@ impl Vlans {
     /// with the priority of the tag if there is one.
     #[inline(always)]
     pub(crate) fn classify(&self, port: PortId, frame: &Frame<'_>) -> Classified {
-        let pvid = self.pvids[usize::from(port.0) % PORTS];
+        let Ingress { pvid, translates } = self.ingress[usize::from(port.0) % PORTS];
         let (tci, came, foreign) = match frame.tag() {
             None => (pvid, Came::Untagged, false),
             Some(tag) if tag.tpid != self.tpid => (pvid, Came::Untagged, true),
             Some(tag) if tag.vid() == 0 => (tag.tci | pvid, Came::Otherwise, false),
+            Some(tag) if translates => {
+                let (tci, came) = self.inside(port, tag.tci);
+                (tci, came, false)
+            }
             Some(tag) => (tag.tci, Came::Tagged, false),
         };
         Classified { fid: tci & VID, tci, came, foreign }
+    }
+
+    /// The tag of a frame that came with `tci` on a port where numbers are others on the wire. One whose own
+    /// number is not its VLAN's there is in none, which is written as the one that no frame can be in.
+    fn inside(&self, port: PortId, tci: u16) -> (u16, Came) {
+        let number = tci & VID;
+        match self.table(port).map_or(Some(number), |table| table.inside(number)) {
+            Some(inside) if inside == number => (tci, Came::Tagged),
+            inside => (tci & !VID | inside.unwrap_or(VID), Came::Otherwise),
+        }
     }
 
     /// Whether a frame from `port` comes in and on, and which of the first 64 ports send it as it came.
@@ -289,7 +329,11 @@ impl Vlans {
     #[inline]
     pub(crate) fn form(&self, classified: Classified, port: PortId) -> TagEdit {
         let untagged = self.lines.has(classified.vid(), port, |line| line.untagged);
-        if untagged { TagEdit::STRIP } else { TagEdit(classified.tci) }
+        if untagged {
+            return TagEdit::STRIP;
+        }
+        let wire = self.table(port).and_then(|table| table.wire(classified.vid()));
+        TagEdit(wire.map_or(classified.tci, |wire| classified.tci & !VID | wire.get()))
     }
 }
 

@@ -68,7 +68,7 @@ fn all_vlans_on_64_ports_with_all_their_counters_and_states_use_less_than_8_mib(
     let on = VlanSettings { filtering: true, stats: true, stats_per_port: true, ..off };
     let all = memory_of(on, |bridge, port| {
         for vid in Vid::MIN.to(Vid::MAX) {
-            let membership = Membership { pvid: vid == Vid::MAX, untagged: vid.get() % 2 == 0 };
+            let membership = Membership { pvid: vid == Vid::MAX, untagged: vid.get() % 2 == 0, wire: None };
             bridge.add_vlan(port, vid, membership).unwrap();
             bridge.set_vlan_state(port, vid, PortState::Learning).unwrap();
         }

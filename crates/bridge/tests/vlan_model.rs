@@ -40,7 +40,12 @@ fn numbers() -> impl Strategy<Value = u16> {
 }
 
 fn memberships() -> impl Strategy<Value = Membership> {
-    (any::<bool>(), any::<bool>()).prop_map(|(pvid, untagged)| Membership { pvid, untagged })
+    let wire = prop::option::weighted(0.2, numbers().prop_map(|number| Vid::new(number).unwrap()));
+    (any::<bool>(), any::<bool>(), wire).prop_map(|(pvid, untagged, wire)| Membership {
+        pvid,
+        untagged,
+        wire,
+    })
 }
 
 fn settings() -> impl Strategy<Value = VlanSettings> {
@@ -84,6 +89,8 @@ fn steps() -> impl Strategy<Value = Step> {
 struct Group {
     pvid: u16,
     vlans: BTreeMap<u16, (bool, PortState)>,
+    /// Of VLANs that have another number on the wire, that.
+    wires: BTreeMap<u16, u16>,
 }
 
 impl Group {
@@ -91,6 +98,8 @@ impl Group {
     fn add(&mut self, vid: u16, membership: Membership) {
         let state = self.vlans.get(&vid).map_or(PortState::Forwarding, |(_, state)| *state);
         self.vlans.insert(vid, (membership.untagged, state));
+        self.wires.remove(&vid);
+        self.wires.extend(membership.wire.map(|wire| (vid, wire.get())).filter(|(vid, wire)| vid != wire));
         if membership.pvid {
             self.pvid = vid;
         } else if self.pvid == vid {
@@ -100,14 +109,29 @@ impl Group {
 
     fn remove(&mut self, vid: u16) {
         self.vlans.remove(&vid);
+        self.wires.remove(&vid);
         if self.pvid == vid {
             self.pvid = 0;
         }
     }
 
+    /// Whether each number on the wire is one VLAN's, with these added.
+    fn may_have(&self, vlans: &[(u16, Membership)]) -> bool {
+        let mut after = self.clone();
+        vlans.iter().for_each(|(vid, membership)| after.add(*vid, *membership));
+        let own = |vid: &u16| (!after.vlans[vid].0).then_some(*vid);
+        let mut numbers: Vec<u16> =
+            after.vlans.keys().filter_map(|vid| after.wires.get(vid).copied().or_else(|| own(vid))).collect();
+        let all = numbers.len();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.len() == all
+    }
+
     /// `vlan_default_pvid`.
     fn is_default(&self, vid: u16) -> bool {
-        self.pvid == vid && self.vlans.get(&vid).is_some_and(|(untagged, _)| *untagged)
+        let untagged = self.vlans.get(&vid).is_some_and(|(untagged, _)| *untagged);
+        self.pvid == vid && untagged && !self.wires.contains_key(&vid)
     }
 }
 
@@ -132,9 +156,7 @@ impl Model {
     fn new(settings: VlanSettings, ports: &[PortSettings]) -> Self {
         let mut groups = vec![Group::default(); ports.len()];
         if let Some(vid) = settings.default_pvid {
-            groups
-                .iter_mut()
-                .for_each(|group| group.add(vid.get(), Membership { pvid: true, untagged: true }));
+            groups.iter_mut().for_each(|group| group.add(vid.get(), Membership::ACCESS));
         }
         let ports = ports.iter().copied().zip(groups).collect();
         Self { settings, ports, fdb: BTreeMap::new(), counted: BTreeMap::new() }
@@ -159,7 +181,7 @@ impl Model {
                 continue;
             }
             if new != 0 {
-                group.add(new, Membership { pvid: true, untagged: true });
+                group.add(new, Membership::ACCESS);
             }
             self.remove(port, old);
         }
@@ -181,6 +203,11 @@ impl Model {
             }
             vid = group.pvid;
             tci |= vid;
+        } else if let Some((inside, _)) = group.wires.iter().find(|(_, wire)| **wire == vid) {
+            vid = *inside;
+            tci = tci & 0xf000 | vid;
+        } else if group.wires.contains_key(&vid) {
+            return Err(DropReason::VlanNotMember);
         }
         let reason = if vid == 4095 { DropReason::VlanReserved } else { DropReason::VlanNotMember };
         let (_, state) = group.vlans.get(&vid).ok_or(reason)?;
@@ -203,7 +230,9 @@ impl Model {
         }
         self.counted.entry((port, inside.vid)).or_default().1 += 1;
         let tpid = self.settings.protocol.tpid();
-        Some(if untagged { inside.bytes.clone() } else { tagged(&inside.bytes, tpid, inside.tci) })
+        let wire = self.ports[usize::from(port)].1.wires.get(&inside.vid).copied().unwrap_or(inside.vid);
+        let tci = inside.tci & 0xf000 | wire;
+        Some(if untagged { inside.bytes.clone() } else { tagged(&inside.bytes, tpid, tci) })
     }
 
     fn forward(
@@ -284,8 +313,12 @@ impl Pair {
         match step {
             Step::Frame { ingress, to, from, tags } => self.frame(*ingress, *to, station(*from), tags),
             Step::Add { port, vid, membership } => {
-                self.bridge.add_vlan(PortId(*port), vlan(vid), *membership).unwrap();
-                self.model.ports[usize::from(*port)].1.add(*vid, *membership);
+                let may = self.model.ports[usize::from(*port)].1.may_have(&[(*vid, *membership)]);
+                let added = self.bridge.add_vlan(PortId(*port), vlan(vid), *membership);
+                assert_eq!(added.is_ok(), may, "{added:?}");
+                if may {
+                    self.model.ports[usize::from(*port)].1.add(*vid, *membership);
+                }
             }
             Step::Remove { port, vid } => {
                 let was = self.model.ports[usize::from(*port)].1.vlans.contains_key(vid);
@@ -294,7 +327,11 @@ impl Pair {
             }
             Step::Set { port, vlans } => {
                 let all: Vec<_> = vlans.iter().map(|(vid, membership)| (vlan(vid), *membership)).collect();
-                self.bridge.set_vlans(PortId(*port), &all).unwrap();
+                let may = Group::default().may_have(vlans);
+                assert_eq!(self.bridge.set_vlans(PortId(*port), &all).is_ok(), may);
+                if !may {
+                    return;
+                }
                 let stays = |vid: &u16| vlans.iter().any(|(stays, _)| stays == vid);
                 let had: Vec<u16> = self.model.ports[usize::from(*port)].1.vlans.keys().copied().collect();
                 had.into_iter().filter(|vid| !stays(vid)).for_each(|vid| self.model.remove(*port, vid));
@@ -350,6 +387,9 @@ impl Pair {
                 .map(|entry| (entry.vid.get(), (entry.membership.untagged, entry.state)))
                 .collect();
             assert_eq!(entries, group.vlans);
+            let wires = self.bridge.vlans(PortId(id));
+            let wires = wires.filter_map(|entry| Some((entry.vid.get(), entry.membership.wire?.get())));
+            assert_eq!(wires.collect::<BTreeMap<_, _>>(), group.wires);
             assert_eq!(self.bridge.pvid(PortId(id)).map_or(0, Vid::get), group.pvid);
             let counters = self.bridge.counters(PortId(id));
             for reason in DropReason::ALL {

@@ -12,9 +12,9 @@ use frame::{EtherType, Frame, MacAddr, Offload, Vid};
 use stations::{BROADCAST, bytes, carry, host_port, port, send, send_bytes, station, tagged};
 
 const T: Moment = Moment(50_000);
-const PVID: Membership = Membership { pvid: true, untagged: true };
-const UNTAGGED: Membership = Membership { pvid: false, untagged: true };
-const TAGGED: Membership = Membership { pvid: false, untagged: false };
+const PVID: Membership = Membership::ACCESS;
+const UNTAGGED: Membership = Membership { pvid: false, untagged: true, wire: None };
+const TAGGED: Membership = Membership::TRUNK;
 
 fn vid(number: u16) -> Vid {
     Vid::new(number).unwrap()
@@ -174,7 +174,7 @@ fn vlan_4095_gets_nowhere() {
 #[test]
 fn a_pvid_need_not_be_untagged_and_untagged_vlans_need_not_be_the_pvid() {
     let (mut bridge, [a, b, ..]) = with(filtering());
-    bridge.add_vlan(a, vid(10), Membership { pvid: true, untagged: false }).unwrap();
+    bridge.add_vlan(a, vid(10), Membership { pvid: true, untagged: false, wire: None }).unwrap();
     bridge.add_vlan(b, vid(10), UNTAGGED).unwrap();
     bridge.add_vlan(b, vid(20), PVID).unwrap();
     bridge.add_vlan(a, vid(20), TAGGED).unwrap();
@@ -213,7 +213,7 @@ fn a_new_port_is_in_the_default_vlan() {
 fn another_default_vlan_moves_only_ports_that_are_still_in_the_old_one() {
     let (mut bridge, [a, b, c, d]) = with(VlanSettings { filtering: true, ..VlanSettings::default() });
     bridge.add_vlan(b, vid(10), PVID).unwrap();
-    bridge.add_vlan(c, vid(1), Membership { pvid: true, untagged: false }).unwrap();
+    bridge.add_vlan(c, vid(1), Membership { pvid: true, untagged: false, wire: None }).unwrap();
     bridge.add_vlan(d, vid(5), TAGGED).unwrap();
     let default = |number| VlanSettings { default_pvid: Vid::new(number), ..filtering() };
     bridge.set_vlan_settings(default(5));
@@ -607,4 +607,59 @@ fn dynamic_entries_of_the_user_and_locked_ones_stand_in_their_vlan() {
     let mut all: Vec<_> = bridge.fdb().map(|entry| (entry.fid, entry.kind, entry.port)).collect();
     all.sort_unstable();
     assert_eq!(all, [(10, EntryKind::Dynamic, Some(a)), (20, EntryKind::Locked, Some(trunk))]);
+}
+
+#[test]
+fn a_vlan_may_have_another_number_on_the_wire_of_a_port() {
+    let (mut bridge, [office, uplink, trunk, _]) = with(filtering());
+    let hundred = Membership { wire: Some(vid(100)), ..TAGGED };
+    bridge.add_vlan(office, vid(10), PVID).unwrap();
+    bridge.add_vlan(uplink, vid(10), hundred).unwrap();
+    bridge.add_vlan(uplink, vid(20), TAGGED).unwrap();
+    bridge.add_vlan(trunk, vid(10), TAGGED).unwrap();
+    bridge.add_vlan(trunk, vid(20), TAGGED).unwrap();
+    // Out, in, and from tag to tag, each with its priority.
+    assert_eq!(
+        carry(&mut bridge, office, &broadcast(1), T),
+        [(uplink.0, q(&broadcast(1), 100)), (trunk.0, q(&broadcast(1), 10))]
+    );
+    assert_eq!(
+        carry(&mut bridge, uplink, &q(&broadcast(2), 0xb064), T),
+        [(office.0, broadcast(2)), (trunk.0, q(&broadcast(2), 0xb00a))]
+    );
+    assert_eq!(
+        carry(&mut bridge, trunk, &q(&broadcast(3), 0x600a), T),
+        [(office.0, broadcast(3)), (uplink.0, q(&broadcast(3), 0x6064))]
+    );
+    // To a known station as well, in the VLAN inside.
+    assert_eq!(bridge.lookup_in(10, station(2)), Some(uplink));
+    let to_2 = bytes(station(2), station(1), 60);
+    assert_eq!(carry(&mut bridge, office, &to_2, T), [(uplink.0, q(&to_2, 100))]);
+    // Other VLANs are as they were, and the number that it has inside is nobody's on that wire.
+    assert_eq!(carry(&mut bridge, uplink, &q(&broadcast(2), 20), T), [(trunk.0, q(&broadcast(2), 20))]);
+    assert_eq!(carry(&mut bridge, uplink, &q(&broadcast(2), 10), T), []);
+    assert_eq!(dropped(&bridge, uplink, DropReason::VlanNotMember), 1);
+    assert_eq!(carry(&mut bridge, uplink, &q(&broadcast(2), 4095), T), []);
+    assert_eq!(dropped(&bridge, uplink, DropReason::VlanReserved), 1);
+    let words = |bridge: &Bridge, raw: &[u8]| {
+        let frame = Frame::parse(raw, 0, None, Offload::default());
+        let steps = bridge.explain(uplink, &frame, T).steps(|port| format!("p{}", port.0));
+        steps.iter().find(|step| step.stage == "vlan").unwrap().words.clone()
+    };
+    assert_eq!(
+        words(&bridge, &q(&broadcast(2), 100)),
+        "VLAN 10, which is 100 on this port's wire, by its tag; priority 0"
+    );
+    assert_eq!(words(&bridge, &q(&broadcast(2), 10)), "none: VLAN 10 has another number on this port's wire");
+    // No number can be that of two VLANs.
+    let refused = |error| Err(VlanRefused::Ambiguous(uplink, vid(error)));
+    assert_eq!(bridge.add_vlan(uplink, vid(100), TAGGED), refused(100));
+    assert_eq!(bridge.add_vlan(uplink, vid(30), hundred), refused(100));
+    assert_eq!(bridge.set_vlans(uplink, &[(vid(10), hundred), (vid(30), hundred)]), refused(100));
+    // Swapped, they are two again; and without another number it is as before.
+    let ten = Membership { wire: Some(vid(10)), ..TAGGED };
+    bridge.set_vlans(uplink, &[(vid(10), hundred), (vid(100), ten)]).unwrap();
+    assert_eq!(carry(&mut bridge, trunk, &q(&broadcast(3), 10), T)[1], (uplink.0, q(&broadcast(3), 100)));
+    bridge.set_vlans(uplink, &[(vid(10), TAGGED)]).unwrap();
+    assert_eq!(carry(&mut bridge, trunk, &q(&broadcast(3), 10), T)[1], (uplink.0, q(&broadcast(3), 10)));
 }

@@ -66,6 +66,7 @@ pub(crate) const PORT: &[Key] = &[
     Key { name: "pvid", example: "10" },
     Key { name: "vlans", example: "[\"10\", \"20-29\"]" },
     Key { name: "untagged", example: "[\"10\"]" },
+    Key { name: "translate", example: "{ 100 = 20 }" },
 ];
 
 /// Those of `[ports.NAME]` that `[profiles.NAME]` has not.

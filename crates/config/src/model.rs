@@ -1,6 +1,6 @@
 //! The checked configuration: plain data, which the daemon turns into a bridge and its ports.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -127,6 +127,8 @@ pub struct PortVlans {
     pub members: BTreeSet<Vid>,
     /// Those whose frames leave without a tag.
     pub untagged: BTreeSet<Vid>,
+    /// Of those that have another number in tags on this port's wire, that number.
+    pub wires: BTreeMap<Vid, Vid>,
 }
 
 impl Default for BridgeConfig {

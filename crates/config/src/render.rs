@@ -228,7 +228,9 @@ fn rules(rules: &PortRules, plain: &PortRules) -> Lines {
     });
     put(&mut lines, "max_macs", *max_macs, plain.max_macs, |max| max.unwrap_or_default().to_string());
     put(&mut lines, "promisc", *promisc, plain.promisc, flag);
-    if let Some(PortVlans { pvid, members, untagged }) = vlans.as_ref().filter(|_| *vlans != plain.vlans) {
+    if let Some(PortVlans { pvid, members, untagged, wires }) =
+        vlans.as_ref().filter(|_| *vlans != plain.vlans)
+    {
         let list = |vlans| {
             let ranges = vlans::ranges(vlans).into_iter().map(|range| text(&range));
             format!("[{}]", ranges.collect::<Vec<_>>().join(", "))
@@ -237,6 +239,10 @@ fn rules(rules: &PortRules, plain: &PortRules) -> Lines {
         lines.push(("vlans", list(members)));
         if !untagged.is_empty() {
             lines.push(("untagged", list(untagged)));
+        }
+        if !wires.is_empty() {
+            let pairs: Vec<_> = wires.iter().map(|(vid, wire)| format!("{wire} = {vid}")).collect();
+            lines.push(("translate", format!("{{ {} }}", pairs.join(", "))));
         }
     }
     lines
@@ -316,7 +322,7 @@ mod tests {
          offload = false\nenabled = false\nstate = \"learning\"\nlearning = true\nflood = false\n\
          mcast_flood = false\nbcast_flood = false\nhairpin = true\nisolated = true\nlocked = true\nmab = true\n\
          group_fwd_mask = 4\nbackup_port = \"b.c\"\nmax_macs = 3\n\
-         pvid = 9\nvlans = [5, \"20-29\"]\nuntagged = [9]\n\
+         pvid = 9\nvlans = [5, \"20-29\"]\nuntagged = [9]\ntranslate = { 200 = 20, 20 = 21 }\n\
          [ports.\"b.c\"]\ntype = \"raw\"\ndevice = \"eth0\"\nexclusive = false\noffload = false\n\
          trunk = [\"4000-4094\"]\nnative = 1\n\
          [ports.h]\ntype = \"tap\"\nowner = 107\nhost = true\npromisc = true\nlearning = true\n\

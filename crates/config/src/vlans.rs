@@ -13,7 +13,7 @@ use crate::section::{At, Section, did_you_mean, integer};
 
 const VIDS: Range<i64> = 1..4095;
 /// The keys of a port that are about VLANs.
-pub(crate) const OF_PORT: [&str; 6] = ["pvid", "vlans", "untagged", "access", "trunk", "native"];
+pub(crate) const OF_PORT: [&str; 7] = ["pvid", "vlans", "untagged", "access", "trunk", "native", "translate"];
 /// What `access` stands for, and `trunk` with `native`: nothing else can be said beside them.
 const LONG: [&str; 3] = ["pvid", "vlans", "untagged"];
 
@@ -68,6 +68,7 @@ pub(crate) fn read_port(section: &Section<'_>, findings: &mut Findings<'_>) -> O
     vlans.untagged.extend(list(section, "untagged", findings));
     vlans.members.extend(vlans.pvid);
     vlans.members.extend(vlans.untagged.iter().copied());
+    translate(section, &mut vlans, findings);
     Some(At { value: vlans, span })
 }
 
@@ -88,6 +89,48 @@ fn conflicts(section: &Section<'_>, findings: &mut Findings<'_>) {
     if let (Some(at), None) = (section.value("native"), section.value("trunk")) {
         let message = format!("`native` in {title} needs `trunk`");
         findings.add(at.span, message, "a port with one untagged VLAN and no other has `access`");
+    }
+}
+
+/// Numbers that VLANs of the port have on its wire.
+fn translate(section: &Section<'_>, vlans: &mut PortVlans, findings: &mut Findings<'_>) {
+    let Some(at) = section.value("translate") else { return };
+    let DeValue::Table(table) = at.value else {
+        section.wrong_type("translate", &at, "a table", findings);
+        return;
+    };
+    let title = &section.title;
+    for (wire, inside) in table.iter() {
+        let place = wire.span().start..inside.span().end;
+        let inside = inside.get_ref().as_integer().and_then(integer).and_then(vid);
+        let (Some((wire, _)), Some(vid)) = (range(wire.get_ref()).filter(|(a, b)| a == b), inside) else {
+            let message = format!("`translate` in {title} has something that is no VLAN");
+            let help = "as { 100 = 10 }: VLAN 10 has the number 100 on the wire; VLANs are 1 to 4094";
+            findings.add(place, message, help);
+            continue;
+        };
+        let wrong = match vlans.wires.get(&vid) {
+            _ if wire == vid => "that is its number anyway".to_owned(),
+            Some(other) => format!("it has the number {other} there already"),
+            None if !vlans.members.contains(&vid) => "the port is not in it".to_owned(),
+            None if vlans.untagged.contains(&vid) => "it leaves untagged here, without any number".to_owned(),
+            None => {
+                vlans.wires.insert(vid, wire);
+                continue;
+            }
+        };
+        let message =
+            format!("`translate` in {title} gives VLAN {vid} the number {wire} on the wire: {wrong}");
+        findings.add(place, message, "remove it, or name another VLAN of the port");
+    }
+    let own = |wire: &&Vid| {
+        vlans.members.contains(wire) && !vlans.untagged.contains(wire) && !vlans.wires.contains_key(wire)
+    };
+    if let Some((vid, wire)) = vlans.wires.iter().find(|(_, wire)| own(wire)) {
+        let message = format!(
+            "`translate` in {title} gives VLAN {vid} the number {wire} on the wire, which is VLAN {wire}'s own"
+        );
+        findings.add(at.span, message, "give that one another number too, or take it from the port");
     }
 }
 

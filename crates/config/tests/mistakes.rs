@@ -62,8 +62,8 @@ fn unknown_keys() {
         "vrf",
         "unknown key `vrf` in [ports.uplink]",
         "known here: type, device, profile, max_ports, enabled, state, learning, flood, mcast_flood, bcast_flood, hairpin, isolated, \
-         locked, mab, group_fwd_mask, backup_port, max_macs, access, trunk, native, pvid, vlans, untagged, exclusive, \
-         offload",
+         locked, mab, group_fwd_mask, backup_port, max_macs, access, trunk, native, pvid, vlans, untagged, \
+         translate, exclusive, offload",
     );
     added(
         "[[fdb]]\nmac = \"02:00:5e:10:00:01\"\nport = \"lan\"\nprot = 1",
@@ -748,6 +748,63 @@ fn vlans_that_contradict_each_other() {
 }
 
 #[test]
+fn numbers_on_the_wire_that_can_not_be() {
+    let trunk = "trunk = [\"10-20\"]\nnative = 5\n";
+    for (written, offending, wrong) in [
+        ("10 = 10", "10 = 10", "VLAN 10 the number 10 on the wire: that is its number anyway"),
+        (
+            "100 = 10, 200 = 10",
+            "200 = 10",
+            "VLAN 10 the number 200 on the wire: it has the number 100 there already",
+        ),
+        ("100 = 30", "100 = 30", "VLAN 30 the number 100 on the wire: the port is not in it"),
+        (
+            "100 = 5",
+            "100 = 5",
+            "VLAN 5 the number 100 on the wire: it leaves untagged here, without any number",
+        ),
+    ] {
+        let message = format!("`translate` in [ports.uplink] gives {wrong}");
+        let text = format!("{trunk}translate = {{ {written} }}");
+        of_vlans(&text, 10, offending, &message, "remove it, or name another VLAN of the port");
+    }
+    of_vlans(
+        &format!("{trunk}translate = {{ 11 = 10 }}"),
+        10,
+        "{ 11 = 10 }",
+        "`translate` in [ports.uplink] gives VLAN 10 the number 11 on the wire, which is VLAN 11's own",
+        "give that one another number too, or take it from the port",
+    );
+    for wrong in
+        ["0 = 10", "4095 = 10", "\"100-101\" = 10", "x = 10", "100 = 0", "100 = \"10\"", "100 = true"]
+    {
+        of_vlans(
+            &format!("{trunk}translate = {{ {wrong} }}"),
+            10,
+            wrong,
+            "`translate` in [ports.uplink] has something that is no VLAN",
+            "as { 100 = 10 }: VLAN 10 has the number 100 on the wire; VLANs are 1 to 4094",
+        );
+    }
+    of_vlans(
+        &format!("{trunk}translate = [100, 10]"),
+        10,
+        "[100, 10]",
+        "`translate` in [ports.uplink] must be a table, not a list",
+        "as `translate = { 100 = 20 }`",
+    );
+}
+
+#[test]
+fn numbers_on_the_wire_that_are_swapped_are_two_again() {
+    let text = format!("{VLANS}trunk = [10, 20]\ntranslate = {{ 10 = 20, 20 = 10 }}");
+    let config = config::parse("sw.toml", &text).unwrap();
+    let wires = config.ports[1].rules.vlans.clone().unwrap().wires;
+    let wires: Vec<_> = wires.into_iter().map(|(vid, wire)| (vid.get(), wire.get())).collect();
+    assert_eq!(wires, [(10, 20), (20, 10)]);
+}
+
+#[test]
 fn vlans_that_would_keep_nothing_apart() {
     let text = VLANS.replace("vlan_filtering = true", "vlan_filtering = false");
     one(
@@ -785,7 +842,7 @@ fn entries_in_vlans() {
 fn vlans_that_are_right_are_read() {
     let read = |lines: &str| {
         let config = parse("sw.toml", &format!("{VLANS}{lines}")).unwrap();
-        let PortVlans { pvid, members, untagged } = config.ports[1].rules.vlans.clone().unwrap();
+        let PortVlans { pvid, members, untagged, .. } = config.ports[1].rules.vlans.clone().unwrap();
         let numbers = |vlans: std::collections::BTreeSet<frame::Vid>| {
             vlans.into_iter().map(frame::Vid::get).collect::<Vec<_>>()
         };

@@ -130,7 +130,7 @@ impl Daemon {
     fn members(&mut self) -> Result<Vec<Member>> {
         let mut members = Vec::new();
         for shown in self.client.show_vlans(None)? {
-            let membership = Membership { pvid: shown.pvid, untagged: shown.untagged };
+            let membership = Membership { pvid: shown.pvid, untagged: shown.untagged, wire: None };
             let (port, vid) = (end_of(&shown.port)?, Vid::new(shown.vid).context("no VLAN")?);
             members.push(Member { port, vid, membership });
         }
@@ -266,9 +266,16 @@ impl Subject for Daemon {
                 let default_pvid = Some(vid.map_or(0, Vid::get));
                 self.set_bridge(BridgeChange { default_pvid, ..bridge })
             }
-            Step::JoinVlan { port, vid, membership: Membership { pvid, untagged } } => {
+            Step::JoinVlan { port, vid, membership: Membership { pvid, untagged, .. } } => {
                 let (port, vid) = (port.to_string(), vid.get());
-                accepted(self.client.add_vlans(&NewVlans { port, vid, last: None, pvid, untagged }))
+                accepted(self.client.add_vlans(&NewVlans {
+                    port,
+                    vid,
+                    last: None,
+                    pvid,
+                    untagged,
+                    wire: None,
+                }))
             }
             Step::LeaveVlan { port, vid } => {
                 accepted(self.client.delete_vlans(&port.to_string(), vid.get(), vid.get()))

@@ -230,7 +230,8 @@ impl Generator {
                 Step::DefaultPvid { vid }
             }
             Choice::JoinVlan => {
-                let membership = Membership { pvid: random.percent(40), untagged: random.percent(45) };
+                let membership =
+                    Membership { pvid: random.percent(40), untagged: random.percent(45), wire: None };
                 Step::JoinVlan { port: self.end(), vid: self.vid(), membership }
             }
             Choice::LeaveVlan => Step::LeaveVlan { port: self.end(), vid: self.vid() },

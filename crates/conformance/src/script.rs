@@ -164,8 +164,11 @@ impl FromStr for Step {
             ["default_pvid", "none"] => Self::DefaultPvid { vid: None },
             ["default_pvid", number] => Self::DefaultPvid { vid: Some(vid(number)?) },
             ["vlan", "add", of, number, ref words @ ..] => {
-                let membership =
-                    Membership { pvid: words.contains(&"pvid"), untagged: words.contains(&"untagged") };
+                let membership = Membership {
+                    pvid: words.contains(&"pvid"),
+                    untagged: words.contains(&"untagged"),
+                    wire: None,
+                };
                 Self::JoinVlan { port: end(of)?, vid: vid(number)?, membership }
             }
             ["vlan", "del", of, number] => Self::LeaveVlan { port: end(of)?, vid: vid(number)? },

@@ -268,6 +268,8 @@ pub struct Vlan {
     pub untagged: bool,
     pub state: PortState,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counters: Option<VlanCounters>,
 }
 
@@ -292,6 +294,8 @@ pub struct NewVlans {
     pub pvid: bool,
     #[serde(default)]
     pub untagged: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<u16>,
 }
 
 /// What a port is to do with the frames of the VLANs from `vid` to `last`, or of that one.

@@ -342,6 +342,9 @@ pub(crate) enum VlanAction {
         /// Its frames leave untagged
         #[arg(long)]
         untagged: bool,
+        /// Its number in tags on the port's wire [default: its own]
+        #[arg(long, value_name = "VID")]
+        wire: Option<u16>,
     },
     /// Set what a port does with the frames of VLANs that it is in
     Set {
@@ -365,7 +368,7 @@ pub(crate) enum VlanAction {
         #[arg(long, visible_alias = "dev", value_name = "NAME")]
         port: String,
     },
-    /// Print a table of ports by VLANs: P the PVID, U untagged, T tagged; as JSON, what `bridge -c vlan` shows
+    /// Print a table of ports by VLANs: P the PVID, U untagged, T tagged, T=100 with another number; as JSON, what `bridge -c vlan` shows
     Map,
 }
 

@@ -24,13 +24,14 @@ pub(crate) fn run(client: &mut Client, action: &VlanAction, form: Form) -> Resul
             let text: String = ports.iter().map(|vlans| text(vlans, form)).collect();
             Ok(format!("{:<16}  vlan-id\n{text}", "port"))
         }
-        VlanAction::Add { vid: (vid, last), port, pvid, untagged } => {
+        VlanAction::Add { vid: (vid, last), port, pvid, untagged, wire } => {
             let new = NewVlans {
                 port: port.clone(),
                 vid: *vid,
                 last: Some(*last),
                 pvid: *pvid,
                 untagged: *untagged,
+                wire: *wire,
             };
             tried(client.add_vlans(&new), || format!("can't add VLANs to {port}"))?;
             Ok(String::new())
@@ -66,6 +67,9 @@ fn as_json(vlans: &[Vlan], form: Form) -> Value {
         if !flags.is_empty() {
             put("flags", json!(flags));
         }
+        if let Some(wire) = vlan.wire {
+            put("wire", json!(wire));
+        }
         if form.details {
             put("state", json!(vlan.state));
         }
@@ -88,6 +92,7 @@ fn text(vlans: &[Vlan], form: Form) -> String {
         let name = if index == 0 { vlan.port.as_str() } else { "" };
         let mut words = vec![vlan.vid.to_string()];
         words.extend(flags(vlan).into_iter().map(str::to_owned));
+        words.extend(vlan.wire.map(|wire| format!("wire {wire}")));
         if form.details {
             words.push(format!("state {}", word(&PortState::ALL, vlan.state)));
         }
@@ -105,7 +110,10 @@ fn text(vlans: &[Vlan], form: Form) -> String {
 fn map_as_json(ports: &[String], vlans: &[Vlan]) -> Vec<Value> {
     let of = |port: &String| {
         let own: Vec<&Vlan> = vlans.iter().filter(|vlan| vlan.port == *port).collect();
-        let alike = |a: &&Vlan, b: &&Vlan| a.vid + 1 == b.vid && !a.pvid && !b.pvid && flags(a) == flags(b);
+        let alike = |a: &&Vlan, b: &&Vlan| {
+            let plain = |vlan: &Vlan| !vlan.pvid && vlan.wire.is_none();
+            a.vid + 1 == b.vid && plain(a) && plain(b) && flags(a) == flags(b)
+        };
         let ranges = own.chunk_by(alike).map(|range| {
             let (first, last) = (range[0], range[range.len() - 1]);
             let mut object = Map::from_iter([("vlan".to_owned(), json!(first.vid))]);
@@ -114,6 +122,9 @@ fn map_as_json(ports: &[String], vlans: &[Vlan]) -> Vec<Value> {
             }
             if !flags(first).is_empty() {
                 object.insert("flags".to_owned(), json!(flags(first)));
+            }
+            if let Some(wire) = first.wire {
+                object.insert("wire".to_owned(), json!(wire));
             }
             Value::Object(object)
         });
@@ -129,7 +140,8 @@ fn map(ports: &[String], vlans: &[Vlan]) -> String {
         let vlan = vlans.iter().find(|vlan| vlan.port == *port && vlan.vid == vid);
         vlan.map_or(String::new(), |vlan| {
             let form = if vlan.untagged { "U" } else { "T" };
-            if vlan.pvid { format!("P{form}") } else { form.to_owned() }
+            let form = if vlan.pvid { format!("P{form}") } else { form.to_owned() };
+            vlan.wire.map_or(form.clone(), |wire| format!("{form}={wire}"))
         })
     };
     let mut columns: Vec<(u16, u16, Vec<String>)> = Vec::new();
@@ -157,7 +169,15 @@ mod tests {
     use super::*;
 
     fn vlan(port: &str, vid: u16, pvid: bool, untagged: bool) -> Vlan {
-        Vlan { port: port.to_owned(), vid, pvid, untagged, state: PortState::Forwarding, counters: None }
+        Vlan {
+            port: port.to_owned(),
+            vid,
+            pvid,
+            untagged,
+            state: PortState::Forwarding,
+            wire: None,
+            counters: None,
+        }
     }
 
     #[test]
@@ -167,7 +187,8 @@ mod tests {
         vlans.extend((20..=29).map(|vid| vlan("b", vid, false, false)));
         vlans.push(vlan("b", 10, true, false));
         vlans.push(vlan("b", 30, false, true));
-        assert_eq!(map(&ports, &vlans), "port  10  20-29  30\na     PU\nb     PT  T      U\nc\n");
+        vlans.push(Vlan { wire: Some(100), ..vlan("c", 10, false, false) });
+        assert_eq!(map(&ports, &vlans), "port  10  20-29  30\na     PU\nb     PT  T      U\nc     T=100\n");
         let expected = json!([
             { "ifname": "a", "vlans": [{ "vlan": 10, "flags": ["PVID", "Egress Untagged"] }] },
             { "ifname": "b", "vlans": [
@@ -175,7 +196,7 @@ mod tests {
                 { "vlan": 10, "flags": ["PVID"] },
                 { "vlan": 30, "flags": ["Egress Untagged"] },
             ] },
-            { "ifname": "c", "vlans": [] },
+            { "ifname": "c", "vlans": [{ "vlan": 10, "wire": 100 }] },
         ]);
         assert_eq!(json!(map_as_json(&ports, &vlans)), expected);
     }

@@ -45,11 +45,16 @@ impl Control {
             let message = "a port has one PVID: name one VLAN with it".to_owned();
             return Err(CallError::InvalidParameter(message));
         }
-        let membership = Membership { pvid: *pvid, untagged: *untagged };
+        let wire = vlans.wire.map(vid).transpose()?;
+        if wire.is_some() && first != last {
+            let message = "a number on the wire is that of one VLAN: name one VLAN with it".to_owned();
+            return Err(CallError::InvalidParameter(message));
+        }
+        let membership = Membership { pvid: *pvid, untagged: *untagged, wire };
         self.change_vlans(port, move |bridge, id| {
             first.to(last).try_for_each(|vid| bridge.add_vlan(id, vid, membership))
         })?;
-        info!(port, %first, %last, pvid, untagged, "VLANs were added at run time");
+        info!(port, %first, %last, pvid, untagged, wire = vlans.wire, "VLANs were added at run time");
         Ok(())
     }
 
@@ -93,6 +98,9 @@ impl Control {
         changed.map_err(|error| {
             CallError::Refused(match error {
                 VlanRefused::NotAMember(_, vid) => format!("port {port} is not a member of VLAN {vid}"),
+                VlanRefused::Ambiguous(_, wire) => format!(
+                    "number {wire} on the wire of port {port} would be that of two VLANs: give one of them another"
+                ),
                 other @ VlanRefused::NoSuchPort(_) => other.to_string(),
             })
         })?;

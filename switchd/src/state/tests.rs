@@ -22,7 +22,9 @@ fn known() -> (Bridge, Vec<Attachment>, Config, Report) {
     };
     bridge.inherit_entries(vec![heard(1, 0, 1_000), heard(2, 1, 2_000)], Moment(3_000));
     bridge.sent(PortId(1), 60, 1);
-    bridge.add_vlan(PortId(1), Vid::new(77).unwrap(), Membership { pvid: true, untagged: false }).unwrap();
+    bridge
+        .add_vlan(PortId(1), Vid::new(77).unwrap(), Membership { pvid: true, untagged: false, wire: None })
+        .unwrap();
     bridge.set_vlan_state(PortId(1), Vid::new(77).unwrap(), PortState::Blocking).unwrap();
     let counted = VlanCounters { rx_frames: 4, ..VlanCounters::default() };
     bridge.inherit_vlan_counters(PortId(1), Vid::new(77).unwrap(), counted);

@@ -8,7 +8,7 @@ use crate::port::PortId;
 use crate::reason::DropReason;
 use crate::rules::flood::Refusal;
 use crate::rules::state::PortState;
-use crate::vlans::{Classified, VID, Vlans};
+use crate::vlans::{Came, Classified, VID, Vlans};
 
 /// Whether a frame comes in: `Ok` with why it goes no further than to teach, if so. Where the port itself
 /// `forwards` not, the state of the VLAN does not matter.
@@ -23,6 +23,8 @@ pub(crate) fn admit(
     }
     let vid = match classified.vid() {
         0 => return Err(DropReason::VlanNoPvid),
+        // Its number has another one's meaning on this port's wire.
+        VID if classified.came == Came::Otherwise => return Err(DropReason::VlanNotMember),
         VID => return Err(DropReason::VlanReserved),
         vid => Vid::new(vid).ok_or(DropReason::VlanReserved)?,
     };

@@ -2,7 +2,7 @@
 //! that lie, for each VLAN and 64 ports, in one line of the cache.
 
 use crate::port::PortId;
-use crate::vlans::NUMBERS;
+use crate::vlans::{Membership, NUMBERS};
 
 /// How a frame came, as far as it makes a difference for how it leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -88,16 +88,21 @@ impl Lines {
         self.has(vid, port, |line| line.as_came[came as usize])
     }
 
-    /// Sets the bits of a port: whether frames enter there and leave, and that without a tag.
-    pub(super) fn set(&mut self, vid: u16, port: PortId, enter: bool, leave: bool, untagged: bool) {
+    /// Sets the bits of a port: whether frames pass there, and how it is a member.
+    pub(super) fn set(&mut self, vid: u16, port: PortId, passes: bool, membership: Membership) {
         let place = Self::place(vid, port);
         let Some(line) = self.lines.get_mut(place) else { return };
         let bit = 1 << (port.0 % 64);
-        for (bits, on) in [(&mut line.enter, enter), (&mut line.leave, leave), (&mut line.untagged, untagged)]
-        {
+        let Membership { untagged, wire, .. } = membership;
+        let Line { enter, leave, untagged: without, as_came: [came_untagged, came_tagged, _] } = line;
+        for (bits, on) in [
+            (enter, passes),
+            (leave, passes),
+            (without, untagged),
+            (came_untagged, passes && untagged),
+            (came_tagged, passes && !untagged && wire.is_none()),
+        ] {
             *bits = if on { *bits | bit } else { *bits & !bit };
         }
-        line.as_came[Came::Untagged as usize] = line.leave & line.untagged;
-        line.as_came[Came::Tagged as usize] = line.leave & !line.untagged;
     }
 }

@@ -3,7 +3,7 @@
 use frame::Vid;
 
 use crate::rules::state::PortState;
-use crate::vlans::{Membership, NUMBERS, VlanEntry};
+use crate::vlans::{Ingress, Membership, NUMBERS, VlanEntry};
 
 /// A set of VLANs.
 #[derive(Clone, Debug)]
@@ -28,13 +28,41 @@ pub(super) struct Table {
     pub(super) members: VidSet,
     pub(super) untagged: VidSet,
     pub(super) pvid: Option<Vid>,
+    /// Numbers on the wire and their VLANs, of those where that is not the same.
+    wires: Vec<(Vid, Vid)>,
     /// By VLAN; none while all are forwarding.
     states: Option<Box<[PortState; NUMBERS]>>,
 }
 
 impl Table {
     pub(super) const EMPTY: Self =
-        Self { members: VidSet::EMPTY, untagged: VidSet::EMPTY, pvid: None, states: None };
+        Self { members: VidSet::EMPTY, untagged: VidSet::EMPTY, pvid: None, wires: Vec::new(), states: None };
+
+    /// What frames ask of it.
+    pub(super) fn ingress(&self) -> Ingress {
+        Ingress { pvid: self.pvid.map_or(0, Vid::get), translates: !self.wires.is_empty() }
+    }
+
+    /// Gives a VLAN another number on the wire, or its own.
+    pub(super) fn set_wire(&mut self, vid: Vid, wire: Option<Vid>) {
+        self.wires.retain(|(_, inside)| *inside != vid);
+        self.wires.extend(wire.filter(|wire| *wire != vid).map(|wire| (wire, vid)));
+        self.wires.sort_unstable();
+    }
+
+    /// The VLAN's number on the wire, if it is another one.
+    pub(super) fn wire(&self, vid: u16) -> Option<Vid> {
+        self.wires.iter().find(|(_, inside)| inside.get() == vid).map(|(wire, _)| *wire)
+    }
+
+    /// The VLAN of a number on the wire; `None` where that is the own number of a VLAN that has another one there.
+    pub(super) fn inside(&self, number: u16) -> Option<u16> {
+        match self.wires.binary_search_by_key(&number, |(wire, _)| wire.get()) {
+            Ok(place) => Some(self.wires[place].1.get()),
+            Err(_) if self.wire(number).is_some() => None,
+            Err(_) => Some(number),
+        }
+    }
 
     fn state(&self, vid: Vid) -> PortState {
         self.states.as_ref().map_or(PortState::Forwarding, |states| states[usize::from(vid.get())])
@@ -48,7 +76,11 @@ impl Table {
     }
 
     pub(super) fn entry(&self, vid: Vid) -> Option<VlanEntry> {
-        let membership = Membership { pvid: self.pvid == Some(vid), untagged: self.untagged.has(vid) };
+        let membership = Membership {
+            pvid: self.pvid == Some(vid),
+            untagged: self.untagged.has(vid),
+            wire: self.wire(vid.get()),
+        };
         let state = self.state(vid);
         self.members.has(vid).then_some(VlanEntry { vid, membership, state })
     }

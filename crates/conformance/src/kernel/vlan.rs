@@ -60,6 +60,7 @@ impl Kernel {
             let membership = Membership {
                 pvid: info.flags.contains(BridgeVlanInfoFlags::Pvid),
                 untagged: info.flags.contains(BridgeVlanInfoFlags::Untagged),
+                wire: None,
             };
             members.push(Member { port: *port, vid: Vid::new(info.vid).context("no VLAN")?, membership });
         }
