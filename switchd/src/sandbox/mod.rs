@@ -15,6 +15,8 @@ use ports::sys::denied;
 use seccompiler::{apply_filter, apply_filter_all_threads};
 use tracing::{info, warn};
 
+use crate::clock::Clock;
+
 /// Tells a process that was started from within the sandbox in which one it is: putting on the same one again
 /// would only cost time with each system call.
 const INHERITED: &str = "SWITCHD_SANDBOX";
@@ -24,6 +26,8 @@ const INHERITED: &str = "SWITCHD_SANDBOX";
 /// # Errors
 /// The kernel has it, and yet refuses.
 pub(crate) fn enter(files: &Files<'_>) -> anyhow::Result<()> {
+    // Before Linux 6.4 rustix opens /proc/self/auxv when the clock is first asked, which later not every thread may.
+    let _ = Clock.read();
     denied::tell().context("can't catch SIGSYS")?;
     if std::env::var_os(INHERITED).is_some_and(|inherited| inherited == identity()) {
         return Ok(());
