@@ -42,7 +42,7 @@ impl Membership {
 
     /// The number in the tags of its frames that the port sends, or, where that is another one, gets.
     pub(crate) fn on_wire(self, vid: Vid) -> Option<Vid> {
-        self.wire.or_else(|| (!self.untagged).then_some(vid))
+        self.wire.filter(|wire| *wire != vid).or_else(|| (!self.untagged).then_some(vid))
     }
 }
 

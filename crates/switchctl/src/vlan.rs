@@ -188,7 +188,10 @@ mod tests {
         vlans.push(vlan("b", 10, true, false));
         vlans.push(vlan("b", 30, false, true));
         vlans.push(Vlan { wire: Some(100), ..vlan("c", 10, false, false) });
-        assert_eq!(map(&ports, &vlans), "port  10  20-29  30\na     PU\nb     PT  T      U\nc     T=100\n");
+        assert_eq!(
+            map(&ports, &vlans),
+            "port  10     20-29  30\na     PU\nb     PT     T      U\nc     T=100\n"
+        );
         let expected = json!([
             { "ifname": "a", "vlans": [{ "vlan": 10, "flags": ["PVID", "Egress Untagged"] }] },
             { "ifname": "b", "vlans": [
