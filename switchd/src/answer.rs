@@ -7,6 +7,7 @@ mod config;
 mod drops;
 mod explain;
 mod fdb;
+mod mirror;
 mod port;
 mod vlan;
 
@@ -66,6 +67,7 @@ impl Control {
                 self.flush_fdb(port.as_deref(), kind, vlan).and_then(|removed| field("removed", removed))
             }
             Call::ShowDrops(port) => self.show_drops(port.as_deref()).and_then(|drops| field("drops", drops)),
+            Call::ShowMirrors => self.show_mirrors().and_then(|mirrors| field("mirrors", mirrors)),
             Call::ShowDroppedFrames(port, reason) => {
                 let frames = self.show_dropped_frames(port.as_deref(), reason.as_deref());
                 frames.and_then(|frames| field("frames", frames))

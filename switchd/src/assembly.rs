@@ -5,7 +5,7 @@ use bridge::{Bridge, BridgeSettings, Moment, NewEntry, PortId, PortSettings, Spa
 use config::{Config, EntryType, PortConfig, PortKind, PortState, StaticEntry};
 
 use crate::attachment::Attachment;
-use crate::vlans;
+use crate::{mirrors, vlans};
 
 /// A bridge with all ports of the configuration, none of them with a device.
 ///
@@ -39,6 +39,7 @@ pub(crate) fn assemble(config: &Config) -> anyhow::Result<(Bridge, Vec<Attachmen
             made.with_context(|| format!("static entry {}", entry.mac))?;
         }
     }
+    mirrors::set(&mut bridge, &config.mirrors, &attachments).context("mirrors")?;
     Ok((bridge, attachments))
 }
 

@@ -19,6 +19,7 @@ mod handover;
 mod heirlooms;
 mod logging;
 mod metrics;
+mod mirrors;
 mod monitor;
 mod news;
 mod open;

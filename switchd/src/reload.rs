@@ -12,7 +12,7 @@ use crate::command::Command;
 use crate::control::Control;
 use crate::rights::Rights;
 use crate::systemd;
-use crate::vlans;
+use crate::{mirrors, vlans};
 
 impl Control {
     /// Reads the configuration again, checks it whole, and does what has changed. Says in the log what, or
@@ -58,10 +58,15 @@ impl Control {
         for name in gone {
             self.remove_port(name)?;
         }
+        if changes.mirrors {
+            // A port that was a destination may be a port like others now, before it is set as one.
+            self.worker.ask(|bridge, _| bridge.set_mirrors(Vec::new()))??;
+        }
         self.set_bridge_as(&new, changes.bridge)?;
         self.add_ports(&new)?;
         self.settle_ports(&new, &changes)?;
         self.move_entries(&new, &changes)?;
+        self.set_mirrors_as(&new, &changes)?;
         changes.words.iter().for_each(|change| self.monitors.config(change.clone()));
         // What only a restart changes is still to be changed.
         self.captures.ports_left(new.ports.iter().map(|port| port.name.as_str()));
@@ -170,6 +175,15 @@ impl Control {
             }
             made.into_iter().try_for_each(|(address, entry)| bridge.replace_entry(address, entry, now))
         })??;
+        Ok(())
+    }
+
+    /// Mirrors what the configuration says; a port that was made anew is one that nobody has looked at yet.
+    fn set_mirrors_as(&self, new: &Config, changes: &Changes) -> anyhow::Result<()> {
+        if changes.mirrors || !changes.replaced.is_empty() {
+            let mirrors = mirrors::of(&new.mirrors, &self.attachments);
+            self.worker.ask(move |bridge, _| bridge.set_mirrors(mirrors))??;
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use frame::{MacAddr, Vid};
 
 use crate::counters::PortCounters;
 use crate::fdb::{EntryKind, Fdb, FdbChange, FdbCounters, FdbEntry, FdbPlace, Key, Way};
+use crate::mirror::Mirrors;
 use crate::moment::{Moment, Span};
 use crate::port::{LocalKind, PortId, Ports, max_len};
 use crate::reason::{DropReason, Side};
@@ -24,6 +25,7 @@ pub struct Bridge {
     /// While the topology changes: how long a silent station is remembered at most.
     pub(crate) topology_change: Option<Span>,
     pub(crate) vlans: Vlans,
+    pub(crate) mirrors: Mirrors,
 }
 
 /// What a port that does not exist has counted.
@@ -35,7 +37,8 @@ impl Bridge {
     pub fn new(settings: BridgeSettings) -> Self {
         let fdb = Fdb::new(settings.fdb_max, settings.ageing_time, settings.move_damping);
         let vlans = Vlans::new(settings.vlan);
-        let mut bridge = Self { settings, ports: Ports::default(), fdb, topology_change: None, vlans };
+        let (ports, mirrors) = (Ports::default(), Mirrors::default());
+        let mut bridge = Self { settings, ports, fdb, topology_change: None, vlans, mirrors };
         bridge.limit_fdb(Moment(0));
         bridge
     }
@@ -116,6 +119,7 @@ impl Bridge {
         self.fdb.forget(port);
         self.ports.remove(port);
         self.vlans.remove_port(port);
+        self.forget_mirrors_of(port);
         self.settle_locals();
     }
 

@@ -6,6 +6,7 @@ use frame::{EtherType, Frame, FrameFault, MacAddr};
 use crate::bridge::{Bridge, NO_VLAN};
 use crate::deliveries::Deliveries;
 use crate::fdb::{FdbEntry, Key, Lesson};
+use crate::mirror::{Mirrors, Seen};
 use crate::moment::Moment;
 use crate::pipeline::{Decided, Targets, addresses, judged_len};
 use crate::port::{Port, PortId};
@@ -82,6 +83,8 @@ pub struct Explanation {
     /// What becomes of it at each port that was asked: the one that the entry leads to, or, where it is
     /// flooded, all of them.
     pub ports: Vec<(PortId, Verdict)>,
+    /// The destinations of mirrors that get a copy, and why.
+    pub mirrors: Vec<(PortId, Seen)>,
     /// Whether it is forwarded, or why not.
     pub outcome: Result<(), DropReason>,
 }
@@ -89,7 +92,7 @@ pub struct Explanation {
 /// One step of the way, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// `parse`, `vlan`, `learn`, `look up`, `decide` or `emit`.
+    /// `parse`, `vlan`, `learn`, `look up`, `decide`, `emit` or `mirror`.
     pub stage: &'static str,
     /// What happened there.
     pub words: String,
@@ -116,12 +119,16 @@ impl Bridge {
             lesson: Lesson::NotAsked,
             entry: None,
             ports: Vec::new(),
+            mirrors: Vec::new(),
             outcome: Ok(()),
         };
         explanation.outcome = match copy.vlans.on() {
             true => copy.walk::<true>(frame, &mut explanation),
             false => copy.walk::<false>(frame, &mut explanation),
         };
+        if let Ok(frame) = frame {
+            explanation.mirrors = self.mirrored(frame, &explanation);
+        }
         explanation
     }
 
@@ -141,6 +148,7 @@ impl Bridge {
             fdb,
             topology_change: self.topology_change,
             vlans: self.vlans.excerpt(),
+            mirrors: Mirrors::default(),
         }
     }
 
@@ -288,6 +296,13 @@ impl Explanation {
             };
             step("emit", format!("{} {words}", name(*port)));
         }
+        for (port, seen) in &self.mirrors {
+            let why = match seen {
+                Seen::In => format!("as it came in on {}", name(self.ingress)),
+                Seen::Out(from) => format!("as {} sends it", name(*from)),
+            };
+            step("mirror", format!("{} gets a copy, {why}", name(*port)));
+        }
         steps
     }
 }
@@ -337,6 +352,7 @@ impl Refusal {
         match self {
             Self::CameFromHere => "it came from there, and hairpin is off".to_owned(),
             Self::Down => "the port is down".to_owned(),
+            Self::MirrorDestination => "it is the destination of a mirror".to_owned(),
             Self::State(state) => format!("its state is {}", state.name()),
             Self::Off(setting) => format!("{setting} is off"),
             Self::Isolated => "it is isolated, and so is the port that the frame came from".to_owned(),

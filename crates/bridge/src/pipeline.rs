@@ -135,6 +135,9 @@ impl Bridge {
         port.counters.rx_frames += 1;
         port.counters.rx_bytes += wire_len as u64;
         let outcome = self.stages::<VLANS, COUNTS>(ingress, index, frame, out);
+        if self.mirrors.any() {
+            self.mirror(ingress, index, frame, out);
+        }
         let Some(port) = self.ports.get_mut(ingress) else { return };
         match outcome {
             Ok(()) => port.counters.forwarded += 1,
@@ -252,6 +255,9 @@ impl Bridge {
             let teaches =
                 if in_vlan && self.teaches_here(port, destination) { teaches } else { Teaches::Nothing };
             return Ok((teaches, Some(DropReason::ReservedAddress)));
+        }
+        if port.mirrored_to {
+            return Err(DropReason::MirrorDestination);
         }
         if !port.learns {
             return Err(if port.up { DropReason::IngressBlocked } else { DropReason::IngressDown });

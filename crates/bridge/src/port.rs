@@ -32,6 +32,8 @@ pub(crate) struct Port {
     link: bool,
     /// Link, and enabled.
     pub(crate) up: bool,
+    /// A mirror's copies go here, and nothing else.
+    pub(crate) mirrored_to: bool,
     /// Up, and in a state in which its frames teach.
     pub(crate) learns: bool,
     /// Up, and forwarding.
@@ -55,6 +57,7 @@ impl Port {
             settings,
             link: false,
             up: false,
+            mirrored_to: false,
             learns: false,
             forwards: false,
             plain: false,
@@ -71,8 +74,9 @@ impl Port {
     fn resolve(&mut self) {
         let settings = &self.settings;
         self.up = self.link && settings.enabled;
-        self.learns = self.up && settings.state.learns();
-        self.forwards = self.up && settings.state == crate::PortState::Forwarding;
+        let takes_part = self.up && !self.mirrored_to;
+        self.learns = takes_part && settings.state.learns();
+        self.forwards = takes_part && settings.state == crate::PortState::Forwarding;
         self.plain = self.forwards && settings.learning && !settings.locked;
         self.open = self.forwards && !settings.isolated;
         self.origin = match settings {
@@ -165,6 +169,21 @@ impl Ports {
         self.get(id).ok_or(SettingsRefused::NoSuchPort(id))?;
         self.check(id, &settings)?;
         Ok(self.change(id, |port| port.settings = settings))
+    }
+
+    /// These ports are the destinations of mirrors, and no others; says which of them were none before.
+    pub(crate) fn set_mirrored_to(&mut self, destinations: &[PortId]) -> Vec<PortId> {
+        let mut new = Vec::new();
+        for (id, port) in (0..).map(PortId).zip(&mut self.places) {
+            let Some(port) = port else { continue };
+            let mirrored_to = destinations.contains(&id);
+            if std::mem::replace(&mut port.mirrored_to, mirrored_to) != mirrored_to {
+                port.resolve();
+                new.extend(mirrored_to.then_some(id));
+            }
+        }
+        self.resolve();
+        new
     }
 
     fn change(&mut self, id: PortId, change: impl FnOnce(&mut Port)) -> bool {

@@ -89,6 +89,9 @@ reasons! {
     IngressLearning, Ingress, "ingress_learning",
         "the frame came in on a port whose state is learning: its source was learned, and that is all",
         "set the port's state to forwarding";
+    MirrorDestination, Ingress, "mirror_destination",
+        "the frame came in on the destination of a mirror, which takes no other part in the switch",
+        "nothing to do if whoever looks at the copies is not to speak; otherwise give it a port of its own";
     VlanNoPvid, Ingress, "vlan_no_pvid",
         "the frame has no VLAN tag, or one with a priority only, and the port has no PVID to put it into a VLAN",
         "give the port a PVID (access, native or pvid), or let the sender tag its frames";

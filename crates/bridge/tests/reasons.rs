@@ -4,7 +4,7 @@
 mod stations;
 
 use bridge::{
-    Bridge, BridgeSettings, Deliveries, DropReason, LocalKind, Membership, Moment, NewEntry, PortId,
+    Bridge, BridgeSettings, Deliveries, DropReason, LocalKind, Membership, Mirror, Moment, NewEntry, PortId,
     PortSettings, PortState, Side, VlanSettings,
 };
 use frame::{EtherType, Frame, FrameFault, GsoType, MacAddr, Offload, OffloadFault, Vid};
@@ -113,6 +113,11 @@ fn produce(reason: DropReason) -> (Bridge, PortId) {
         }
         DropReason::IngressBlocked => {
             set(&mut bridge, a, PortSettings { state: PortState::Blocking, ..plain });
+            send(&mut bridge, a, BROADCAST, station(1), T);
+        }
+        DropReason::MirrorDestination => {
+            let mirror = Mirror { from: vec![b], to: a, ingress: true, egress: true, vlan: None };
+            bridge.set_mirrors(vec![mirror]).unwrap();
             send(&mut bridge, a, BROADCAST, station(1), T);
         }
         DropReason::IngressLearning => {

@@ -85,6 +85,7 @@ pub(crate) fn read(name: Option<&str>, taps: &[String], raws: &[String]) -> Resu
         ports,
         patterns: Vec::new(),
         fdb: Vec::new(),
+        mirrors: Vec::new(),
         metrics: None,
         control: ControlConfig::default(),
     })

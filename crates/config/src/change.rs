@@ -24,6 +24,8 @@ pub struct Changes {
     pub metrics: bool,
     /// Others may use the control socket.
     pub control: bool,
+    /// The mirrors are others.
+    pub mirrors: bool,
     /// Each change in words.
     pub words: Vec<String>,
     /// What only a restart changes, in words.
@@ -79,6 +81,7 @@ pub(crate) fn between(old: &Config, new: &Config) -> Changes {
     if changes.control {
         changes.words.push(format!("control: {}", words.join(", ")));
     }
+    of_mirrors(old, new, &mut changes);
     changes
 }
 
@@ -178,6 +181,25 @@ fn of_entries(old: &Config, new: &Config, changes: &mut Changes) {
                 format!("fdb entry {}: {}", after.mac, words.join(", "))
             }
         });
+    }
+}
+
+fn of_mirrors(old: &Config, new: &Config, changes: &mut Changes) {
+    changes.mirrors = old.mirrors != new.mirrors;
+    let to = |config: &'_ Config, to: &str| config.mirrors.iter().find(|mirror| mirror.to == to).cloned();
+    for before in old.mirrors.iter().filter(|before| to(new, &before.to).is_none()) {
+        changes.words.push(format!("mirror to {} removed", before.to));
+    }
+    for after in &new.mirrors {
+        let Some(before) = to(old, &after.to) else {
+            changes.words.push(format!("mirror to {} added, from {}", after.to, after.from.join(", ")));
+            continue;
+        };
+        let words = differences(&render::mirror(&before), &render::mirror(after)).into_iter();
+        let words: Vec<_> = words.map(|(_, words)| words).collect();
+        if !words.is_empty() {
+            changes.words.push(format!("mirror to {}: {}", after.to, words.join(", ")));
+        }
     }
 }
 

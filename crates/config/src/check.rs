@@ -176,12 +176,14 @@ pub(crate) fn entries(entries: &[PlacedEntry], ports: &[PlacedPort], findings: &
     }
 }
 
-fn stands_for_many(port: &At<String>, findings: &mut Findings<'_>) {
+/// Tells of a port that stands for many where one is meant.
+pub(crate) fn stands_for_many(port: &At<String>, findings: &mut Findings<'_>) {
     let message = format!("{} is no port: it makes one for each interface", quoted(&port.value));
     findings.add(port.span.clone(), message, "name a port whose `device` is one interface");
 }
 
-fn unknown_port(port: &At<String>, what: &str, ports: &[PlacedPort], findings: &mut Findings<'_>) {
+/// Tells of a port that the file does not have.
+pub(crate) fn unknown_port(port: &At<String>, what: &str, ports: &[PlacedPort], findings: &mut Findings<'_>) {
     let help = if findings.is_full() {
         String::new()
     } else {

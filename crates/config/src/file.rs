@@ -9,6 +9,7 @@ use crate::check::{self, PlacedEntry, PlacedPort};
 use crate::control;
 use crate::keys::{BRIDGE, CONTROL, FDB, KINDS, METRICS, PORT, TABLES, nearest};
 use crate::metrics;
+use crate::mirrors::{self, PlacedMirror};
 use crate::model::{BridgeConfig, Config, ControlConfig, EntryType, Listen, PatternConfig, PortRules};
 use crate::names::{LONGEST_TIME, NotATime, check_name, duration};
 use crate::port;
@@ -47,8 +48,8 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
         let of_whole = if whole.is_some() { &rest } else { &errors };
         syntax::tell(text, &errors, of_whole, &mut findings);
     }
-    let Tables { mut bridge, profiles, ports, fdb, metrics, control } =
-        read(document.get_ref(), &mut findings);
+    let tables = read(document.get_ref(), &mut findings);
+    let Tables { mut bridge, profiles, ports, fdb, mirrors, metrics, control } = tables;
     check::devices(&ports, &mut findings);
     check::host_ports(&ports, &mut findings);
     check::backups(&ports, &mut findings);
@@ -57,6 +58,7 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
     vlans::filtering(&bridge.vlan, &ports, &mut findings);
     vlans::entries(&bridge.vlan, &fdb, &ports, &mut findings);
     check::room(&fdb, bridge.fdb_max, &mut findings);
+    mirrors::check(&mirrors, &ports, &fdb, &mut findings);
     findings.into_problems(place)?;
     let (mut fixed, mut patterns) = (Vec::new(), Vec::new());
     for port in ports {
@@ -73,6 +75,7 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
         ports: fixed,
         patterns,
         fdb: fdb.into_iter().filter_map(PlacedEntry::into_config).collect(),
+        mirrors: mirrors.into_iter().filter_map(PlacedMirror::into_config).collect(),
         metrics,
         control,
     })
@@ -85,6 +88,7 @@ struct Tables<'d> {
     profiles: Vec<PlacedProfile<'d>>,
     ports: Vec<PlacedPort>,
     fdb: Vec<PlacedEntry>,
+    mirrors: Vec<PlacedMirror>,
     metrics: Option<Listen>,
     control: ControlConfig,
 }
@@ -113,6 +117,12 @@ fn read<'d>(document: &'d DeTable<'d>, findings: &mut Findings<'_>) -> Tables<'d
             ("metrics", DeValue::Table(table)) => {
                 let section = Section::new("[metrics]", key.span, METRICS, table);
                 tables.metrics = metrics::read(&section, findings);
+            }
+            ("mirror", DeValue::Array(array)) => {
+                tables.mirrors = mirrors::read_all(&key, array, findings);
+            }
+            ("mirror", DeValue::Table(table)) => {
+                tables.mirrors = vec![mirrors::read(key.span, table, findings)];
             }
             (name, value) => {
                 said |= name == "ports" || nearest(name, ["ports"]).is_some();

@@ -21,6 +21,7 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
     ("profiles", "[profiles.NAME]"),
     ("ports", "[ports.NAME]"),
     ("fdb", "[[fdb]]"),
+    ("mirror", "[[mirror]]"),
     ("metrics", "[metrics]"),
     ("control", "[control]"),
 ];
@@ -97,6 +98,13 @@ pub(crate) const FDB: &[Key] = &[
 
 /// `[metrics]`.
 pub(crate) const METRICS: &[Key] = &[Key { name: "listen", example: "\"127.0.0.1:9817\"" }];
+/// `[[mirror]]`.
+pub(crate) const MIRROR: &[Key] = &[
+    Key { name: "from", example: "[\"lan\"]" },
+    Key { name: "to", example: "\"probe\"" },
+    Key { name: "direction", example: "\"both\"" },
+    Key { name: "vlan", example: "10" },
+];
 
 /// `[control]`.
 pub(crate) const CONTROL: &[Key] =
@@ -111,7 +119,7 @@ pub(crate) fn kinds_with(key: &str) -> impl Iterator<Item = &'static Kind> {
 #[cfg(test)]
 pub(crate) fn all_keys() -> impl Iterator<Item = &'static Key> {
     let of_kinds = KINDS.iter().flat_map(|kind| kind.keys);
-    BRIDGE.iter().chain(PORT).chain(of_kinds).chain(FDB).chain(METRICS).chain(CONTROL)
+    BRIDGE.iter().chain(PORT).chain(of_kinds).chain(FDB).chain(MIRROR).chain(METRICS).chain(CONTROL)
 }
 
 /// The known kinds as a message lists them.

@@ -17,6 +17,7 @@ mod definitions;
 mod file;
 mod keys;
 mod metrics;
+mod mirrors;
 mod model;
 mod names;
 mod pattern;
@@ -31,9 +32,9 @@ mod vlans;
 
 pub use change::Changes;
 pub use model::{
-    BridgeConfig, Config, ControlConfig, EntryType, Listen, Owner, PatternConfig, PortConfig, PortKind,
-    PortRules, PortState, PortVlans, Profile, ProfileUse, RawConfig, StaticEntry, TapConfig, VlanConfig,
-    VlanProtocol,
+    BridgeConfig, Config, ControlConfig, EntryType, Listen, MirrorConfig, MirrorDirection, Owner,
+    PatternConfig, PortConfig, PortKind, PortRules, PortState, PortVlans, Profile, ProfileUse, RawConfig,
+    StaticEntry, TapConfig, VlanConfig, VlanProtocol,
 };
 pub use names::LONGEST_TIME;
 pub use pattern::NotMatched;

@@ -21,6 +21,8 @@ pub struct Config {
     pub patterns: Vec<PatternConfig>,
     /// Static FDB entries, in the order of the file.
     pub fdb: Vec<StaticEntry>,
+    /// Mirrors, in the order of the file; no two to the same port.
+    pub mirrors: Vec<MirrorConfig>,
     /// Where the metrics can be read, if they can.
     pub metrics: Option<Listen>,
     /// Who may use the control socket.
@@ -369,4 +371,40 @@ impl EntryType {
         ("extern_learn", Self::ExternLearn),
         ("blackhole", Self::Blackhole),
     ];
+}
+
+/// `[[mirror]]`: a port that gets a copy of what passes others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorConfig {
+    /// The names of the ports that are looked at; at least one.
+    pub from: Vec<String>,
+    /// The name of the port that gets the copies: none of those, nor of another mirror's, nor the host's.
+    pub to: String,
+    /// Which way what is copied goes.
+    pub direction: MirrorDirection,
+    /// The VLAN whose frames are copied; `None` for all.
+    pub vlan: Option<Vid>,
+}
+
+/// Which way frames go that a mirror copies: into the switch, or out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MirrorDirection {
+    /// What comes in on the ports.
+    Ingress,
+    /// What they send.
+    Egress,
+    /// Both, each frame once.
+    Both,
+}
+
+impl MirrorDirection {
+    /// Each with its word in the file.
+    pub const ALL: [(&str, Self); 3] =
+        [("ingress", Self::Ingress), ("egress", Self::Egress), ("both", Self::Both)];
+
+    /// The word in the file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(_, known)| *known == self).map_or("", |(word, _)| word)
+    }
 }

@@ -8,8 +8,9 @@ use frame::Vid;
 use toml::Value;
 
 use crate::model::{
-    BridgeConfig, Config, ControlConfig, EntryType, Listen, Owner, PatternConfig, PortConfig, PortKind,
-    PortRules, PortState, PortVlans, ProfileUse, RawConfig, StaticEntry, TapConfig, VlanConfig, VlanProtocol,
+    BridgeConfig, Config, ControlConfig, EntryType, Listen, MirrorConfig, MirrorDirection, Owner,
+    PatternConfig, PortConfig, PortKind, PortRules, PortState, PortVlans, ProfileUse, RawConfig, StaticEntry,
+    TapConfig, VlanConfig, VlanProtocol,
 };
 use crate::pattern::MAX_PORTS;
 use crate::vlans;
@@ -37,6 +38,9 @@ pub(crate) fn to_toml(config: &Config) -> String {
         |entry: &&StaticEntry| entry.port.as_ref().is_none_or(|name| ports().any(|port| port.name == *name));
     for config in config.fdb.iter().filter(has_port) {
         table(&mut text, "[[fdb]]", &entry(config));
+    }
+    for config in &config.mirrors {
+        table(&mut text, "[[mirror]]", &mirror(config));
     }
     let metrics = metrics(config.metrics.as_ref());
     if !metrics.is_empty() {
@@ -264,6 +268,15 @@ pub(crate) fn control(control: &ControlConfig) -> Lines {
     keys.filter_map(|(key, group)| Some((key, text(group.as_ref()?)))).collect()
 }
 
+pub(crate) fn mirror(config: &MirrorConfig) -> Lines {
+    let MirrorConfig { from, to, direction, vlan } = config;
+    let from: Vec<_> = from.iter().map(|port| text(port)).collect();
+    let mut lines = vec![("from", format!("[{}]", from.join(", "))), ("to", text(to))];
+    put(&mut lines, "direction", *direction, MirrorDirection::Both, |direction| text(direction.word()));
+    lines.extend(vlan.map(|vlan| ("vlan", vlan.to_string())));
+    lines
+}
+
 /// Nothing where there are none.
 pub(crate) fn metrics(listen: Option<&Listen>) -> Lines {
     listen.map(|listen| ("listen", text(&listen.to_string()))).into_iter().collect()
@@ -332,6 +345,8 @@ mod tests {
          [[fdb]]\nmac = \"02:00:00:00:00:03\"\nport = \"h\"\ntype = \"local\"\n\
          [[fdb]]\nmac = \"02:00:00:00:00:04\"\nport = \"a\"\ntype = \"extern_learn\"\n\
          [[fdb]]\nmac = \"02:00:00:00:00:05\"\ntype = \"blackhole\"\n\
+         [ports.probe]\ntype = \"raw\"\n[[mirror]]\nfrom = [\"a\", \"b.c\"]\nto = \"probe\"\n\
+         direction = \"egress\"\nvlan = 5\n\
          [metrics]\nlisten = \"[::1]:9817\"\n\
          [control]\ngroup = \"users\"\nadmin_group = \"adm\"\n\
          [profiles.vm]\nflood = false\nmax_macs = 9\nvlans = [3, \"5-6\"]\nmtu = 1400\ntype = \"tap\"\nowner = \"root\"\n\

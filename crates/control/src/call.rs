@@ -47,6 +47,8 @@ pub enum Call {
     ShowDrops(Option<String>),
     /// `ShowDroppedFrames`: at one port, or all; for one reason, or all.
     ShowDroppedFrames(Option<String>, Option<String>),
+    /// `ShowMirrors`.
+    ShowMirrors,
     /// `Monitor`.
     Monitor,
     /// `Capture`.
@@ -162,6 +164,7 @@ impl Call {
         "ShowDrops",
         "ShowDroppedFrames",
         "Explain",
+        "ShowMirrors",
         "Monitor",
         "Capture",
         "ShowConfig",
@@ -203,6 +206,7 @@ impl Call {
             "ShowDroppedFrames" => {
                 read(parameters, |ShowDroppedFrames { port, reason }| Self::ShowDroppedFrames(port, reason))?
             }
+            "ShowMirrors" => read(parameters, |Nothing {}| Self::ShowMirrors)?,
             "Monitor" => read(parameters, |Nothing {}| Self::Monitor)?,
             "Capture" => read(parameters, Self::Capture)?,
             "ShowConfig" => read(parameters, |Nothing {}| Self::ShowConfig)?,
@@ -242,6 +246,7 @@ impl Call {
             | Self::ShowFdb(_)
             | Self::ShowVlans(_)
             | Self::ShowDrops(_)
+            | Self::ShowMirrors
             | Self::Monitor
             | Self::ShowConfig
             | Self::Explain(..) => false,

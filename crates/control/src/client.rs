@@ -15,7 +15,7 @@ use crate::capture::Capture;
 use crate::error::CallError;
 use crate::types::{
     Bridge, BridgeChange, CaptureOptions, Changes, DropReason, DroppedFrame, EntryKind, Event, Explanation,
-    FdbEntry, FdbFilter, NewFdbEntry, NewVlans, Port, PortChange, Version, Vlan, VlanChange,
+    FdbEntry, FdbFilter, Mirror, NewFdbEntry, NewVlans, Port, PortChange, Version, Vlan, VlanChange,
 };
 use crate::{INTERFACE, SOCKET, hex};
 
@@ -239,6 +239,14 @@ impl Client {
         reason: Option<&str>,
     ) -> Result<Vec<DroppedFrame>, ClientError> {
         self.field("ShowDroppedFrames", &json!({ "port": port, "reason": reason }), "frames")
+    }
+
+    /// The mirrors.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn show_mirrors(&mut self) -> Result<Vec<Mirror>, ClientError> {
+        self.field("ShowMirrors", &json!({}), "mirrors")
     }
 
     /// Hands over what happens, as it happens, until the connection ends or `each` has enough; the first call

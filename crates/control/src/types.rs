@@ -358,6 +358,18 @@ pub struct DroppedFrame {
     pub head: String,
 }
 
+/// A mirror, and what it has copied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirror {
+    pub from: Vec<String>,
+    pub to: String,
+    pub direction: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
+    pub frames: u64,
+    pub missed: u64,
+}
+
 /// What is to be captured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

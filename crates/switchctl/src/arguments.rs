@@ -86,6 +86,9 @@ pub(crate) enum Action {
         Ctrl-C ends it, and the file is whole. The switch waits for nobody: what is not read in time is left out, \
         counted, and told at the end.")]
     Capture(CaptureArguments),
+    /// Mirrors: ports that get a copy of what passes others
+    #[command(subcommand)]
+    Mirror(MirrorAction),
     /// Show what happens, as it happens: stations, ports, configuration
     Monitor,
     /// The configuration: what runs, and how the file differs from it
@@ -198,6 +201,12 @@ pub(crate) enum PortAction {
         #[command(flatten)]
         change: Box<PortSet>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MirrorAction {
+    /// Show the mirrors; -s with what they have copied
+    Show,
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,6 +11,7 @@ mod drops;
 mod explain;
 mod fdb;
 mod frame_text;
+mod mirror;
 mod monitor;
 mod output;
 mod port;
@@ -60,6 +61,7 @@ fn run(arguments: &Arguments) -> Result<String> {
         Action::Drops(action) => drops::run(&mut client, action, form),
         Action::Explain { port, frame } => explain::run(&mut client, port, frame, form),
         Action::Capture(arguments) => capture::run(client, arguments, form).map(|()| String::new()),
+        Action::Mirror(action) => mirror::run(&mut client, action, form),
         Action::Monitor => monitor::run(client, form).map(|()| String::new()),
         Action::Config(action) => config::run(&mut client, action, form),
         Action::Upgrade => upgrade::run(&mut client, connect),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Error;
 use bridge::{EntryKind, PortId, PortSettings};
-use config::{Config, EntryType, PortConfig, PortRules, PortState, Problem, Problems, StaticEntry};
+use config::{
+    Config, EntryType, MirrorConfig, PortConfig, PortRules, PortState, Problem, Problems, StaticEntry,
+};
 use control::CallError;
 use control::types::Changes;
 use frame::Vid;
@@ -187,6 +189,12 @@ impl Control {
         let backup_of = |port: &&PortConfig| port.rules.backup_port.as_deref() == Some(name);
         if let Some(other) = self.config.ports.iter().find(backup_of) {
             let message = format!("port {name} is the backup of {}: change that first", other.name);
+            return Err(CallError::Refused(message));
+        }
+        let in_mirror =
+            |mirror: &&MirrorConfig| mirror.to == name || mirror.from.iter().any(|from| from == name);
+        if let Some(mirror) = self.config.mirrors.iter().find(in_mirror) {
+            let message = format!("port {name} is part of the mirror to {}: change that first", mirror.to);
             return Err(CallError::Refused(message));
         }
         let new = self.with_ports(|ports| ports.retain(|port| port.name != name));

@@ -41,6 +41,8 @@ pub enum Refusal {
     CameFromHere,
     /// It is down.
     Down,
+    /// It is the destination of a mirror.
+    MirrorDestination,
     /// It is not forwarding.
     State(PortState),
     /// The port's setting of this name is off.
@@ -67,6 +69,9 @@ pub(crate) fn refusal(port: &Port, class: Class, origin: Origin) -> Option<Refus
     if settings.host {
         let refused = class == Class::Unknown && !settings.promisc;
         return refused.then_some(Refusal::NotForHost);
+    }
+    if port.mirrored_to {
+        return Some(Refusal::MirrorDestination);
     }
     if !port.forwards {
         return Some(Refusal::State(settings.state));
