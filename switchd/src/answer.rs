@@ -9,6 +9,7 @@ mod explain;
 mod fdb;
 mod mirror;
 mod port;
+mod talkers;
 mod vlan;
 
 pub(crate) use bridge::{settings_with as bridge_settings_with, shown_protocol};
@@ -67,6 +68,7 @@ impl Control {
                 self.flush_fdb(port.as_deref(), kind, vlan).and_then(|removed| field("removed", removed))
             }
             Call::ShowDrops(port) => self.show_drops(port.as_deref()).and_then(|drops| field("drops", drops)),
+            Call::ShowTalkers => self.show_talkers().and_then(|talkers| field("talkers", talkers)),
             Call::ShowMirrors => self.show_mirrors().and_then(|mirrors| field("mirrors", mirrors)),
             Call::ShowDroppedFrames(port, reason) => {
                 let frames = self.show_dropped_frames(port.as_deref(), reason.as_deref());

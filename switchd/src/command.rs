@@ -10,6 +10,7 @@ use ports::{RxQueue, TxQueue};
 
 use crate::captures::Capture;
 use crate::pace::Pace;
+use crate::talkers::Talker;
 
 /// Something to be done to the bridge, at this time.
 pub(crate) type Work = Box<dyn FnOnce(&mut Bridge, Moment) + Send>;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Pace(Sender<Pace>),
     /// Show the last frames that were dropped.
     DroppedFrames(Sender<Vec<DroppedFrame>>),
+    /// Say who sends most, and look at frames for a while to know it.
+    Talkers(Sender<Vec<Talker>>),
     /// Begin a capture, and say so.
     Capture(Box<Capture>, Sender<()>),
     /// A running capture is to see one more port, which the block describes.

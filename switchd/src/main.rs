@@ -39,6 +39,7 @@ mod store;
 mod successor;
 mod summary;
 mod systemd;
+mod talkers;
 mod to_worker;
 mod transmit;
 mod vlans;

@@ -20,6 +20,7 @@ use crate::command::{Command, Event, PortReport, Report};
 use crate::news::News;
 use crate::pace::Pace;
 use crate::ready::ReadyList;
+use crate::talkers::Talkers;
 use crate::transmit::{Loss, Transmitter};
 use crate::watchdog::Watchdog;
 
@@ -83,6 +84,7 @@ pub(crate) struct Worker {
     deliveries: Deliveries,
     samples: DropSamples,
     captures: Captures,
+    talkers: Talkers,
     transmitter: Transmitter,
     channels: Channels,
     news: News,
@@ -111,6 +113,7 @@ impl Worker {
             deliveries: Deliveries::new(MAX_BATCH),
             samples: DropSamples::new(),
             captures: Captures::new(),
+            talkers: Talkers::default(),
             transmitter: Transmitter::new(),
             channels,
             news: News::default(),
@@ -224,9 +227,12 @@ impl Worker {
         }
     }
 
-    /// Captures what came in, and keeps the heads of frames that the bridge dropped.
+    /// Notes who sends, captures what came in, and keeps the heads of frames that the bridge dropped.
     fn witness(&mut self, ingress: PortId, now: Moment) {
         let lost = self.deliveries.lost();
+        if self.talkers.on() {
+            self.talkers.look(ingress, &self.batch, now);
+        }
         if self.captures.any() {
             self.captures.came_in(ingress, &self.batch, lost, &self.bridge);
         }
@@ -326,6 +332,7 @@ impl Worker {
                     self.bridge.remove_port(port);
                     self.samples.forget(port);
                     self.captures.forget(port);
+                    self.talkers.forget(port);
                     let _ = done.send(());
                 }
                 Command::Link { port, up } => self.bridge.set_link(port, up),
@@ -337,6 +344,7 @@ impl Worker {
                 Command::SocketLosses(of, reply) => drop(reply.send(self.socket_losses(of))),
                 Command::Pace(reply) => drop(reply.send(self.pace.clone())),
                 Command::DroppedFrames(reply) => drop(reply.send(self.samples.iter().copied().collect())),
+                Command::Talkers(reply) => drop(reply.send(self.talkers.ask(now))),
                 Command::Capture(capture, begun) => {
                     self.captures.add(*capture);
                     let _ = begun.send(());

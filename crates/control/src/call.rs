@@ -47,6 +47,8 @@ pub enum Call {
     ShowDrops(Option<String>),
     /// `ShowDroppedFrames`: at one port, or all; for one reason, or all.
     ShowDroppedFrames(Option<String>, Option<String>),
+    /// `ShowTalkers`.
+    ShowTalkers,
     /// `ShowMirrors`.
     ShowMirrors,
     /// `Monitor`.
@@ -164,6 +166,7 @@ impl Call {
         "ShowDrops",
         "ShowDroppedFrames",
         "Explain",
+        "ShowTalkers",
         "ShowMirrors",
         "Monitor",
         "Capture",
@@ -206,6 +209,7 @@ impl Call {
             "ShowDroppedFrames" => {
                 read(parameters, |ShowDroppedFrames { port, reason }| Self::ShowDroppedFrames(port, reason))?
             }
+            "ShowTalkers" => read(parameters, |Nothing {}| Self::ShowTalkers)?,
             "ShowMirrors" => read(parameters, |Nothing {}| Self::ShowMirrors)?,
             "Monitor" => read(parameters, |Nothing {}| Self::Monitor)?,
             "Capture" => read(parameters, Self::Capture)?,
@@ -247,6 +251,7 @@ impl Call {
             | Self::ShowVlans(_)
             | Self::ShowDrops(_)
             | Self::ShowMirrors
+            | Self::ShowTalkers
             | Self::Monitor
             | Self::ShowConfig
             | Self::Explain(..) => false,

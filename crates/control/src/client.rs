@@ -15,7 +15,7 @@ use crate::capture::Capture;
 use crate::error::CallError;
 use crate::types::{
     Bridge, BridgeChange, CaptureOptions, Changes, DropReason, DroppedFrame, EntryKind, Event, Explanation,
-    FdbEntry, FdbFilter, Mirror, NewFdbEntry, NewVlans, Port, PortChange, Version, Vlan, VlanChange,
+    FdbEntry, FdbFilter, Mirror, NewFdbEntry, NewVlans, Port, PortChange, Talker, Version, Vlan, VlanChange,
 };
 use crate::{INTERFACE, SOCKET, hex};
 
@@ -239,6 +239,14 @@ impl Client {
         reason: Option<&str>,
     ) -> Result<Vec<DroppedFrame>, ClientError> {
         self.field("ShowDroppedFrames", &json!({ "port": port, "reason": reason }), "frames")
+    }
+
+    /// Who has sent of late, whoever sent most first; asked again within ten seconds, since the first time.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn show_talkers(&mut self) -> Result<Vec<Talker>, ClientError> {
+        self.field("ShowTalkers", &json!({}), "talkers")
     }
 
     /// The mirrors.

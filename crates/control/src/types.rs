@@ -358,6 +358,15 @@ pub struct DroppedFrame {
     pub head: String,
 }
 
+/// A station that sends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Talker {
+    pub mac: String,
+    pub port: String,
+    pub frames: u64,
+    pub bytes: u64,
+}
+
 /// A mirror, and what it has copied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mirror {

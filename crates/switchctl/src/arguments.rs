@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use control::types::{Direction, EntryKind, PortState, VlanProtocol};
 
-use crate::values::{direction, entry_kind, key_value, mask, on_off, port_state, time, vlan_protocol, vlans};
+use crate::values::{
+    direction, entry_kind, interval, key_value, mask, on_off, port_state, time, vlan_protocol, vlans,
+};
 
 /// Look at a running switchd, and steer it.
 #[derive(Debug, Parser)]
@@ -86,6 +88,12 @@ pub(crate) enum Action {
         Ctrl-C ends it, and the file is whole. The switch waits for nobody: what is not read in time is left out, \
         counted, and told at the end.")]
     Capture(CaptureArguments),
+    /// A live screen: ports with their rates, who sends most, drops by reason, stations; with --json one look at the rates
+    Top {
+        /// How often it looks
+        #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+        interval: u64,
+    },
     /// Mirrors: ports that get a copy of what passes others
     #[command(subcommand)]
     Mirror(MirrorAction),

@@ -16,11 +16,13 @@ mod monitor;
 mod output;
 mod port;
 mod reach;
+mod top;
 mod upgrade;
 mod values;
 mod vlan;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use arguments::{Action, Arguments};
@@ -61,10 +63,11 @@ fn run(arguments: &Arguments) -> Result<String> {
         Action::Drops(action) => drops::run(&mut client, action, form),
         Action::Explain { port, frame } => explain::run(&mut client, port, frame, form),
         Action::Capture(arguments) => capture::run(client, arguments, form).map(|()| String::new()),
+        Action::Top { interval } => top::run(client, connect, Duration::from_millis(*interval), form),
         Action::Mirror(action) => mirror::run(&mut client, action, form),
         Action::Monitor => monitor::run(client, form).map(|()| String::new()),
         Action::Config(action) => config::run(&mut client, action, form),
-        Action::Upgrade => upgrade::run(&mut client, connect),
+        Action::Upgrade => upgrade::run(&mut client, connect, form),
         Action::Reload => config::reload(&mut client, form),
         Action::Version => {
             let running = client.version()?;

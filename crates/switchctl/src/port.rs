@@ -58,7 +58,7 @@ fn to_change(set: &PortSet) -> PortChange {
 }
 
 /// `up`, `down`, or `waiting` for a device.
-fn link(port: &Port) -> &'static str {
+pub(crate) fn link(port: &Port) -> &'static str {
     match &port.device {
         None => "waiting",
         Some(device) if device.up && port.settings.enabled => "up",

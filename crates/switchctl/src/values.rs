@@ -23,6 +23,14 @@ pub(crate) fn time(text: &str) -> Result<u64, String> {
     milliseconds.ok_or_else(|| "a whole number and a unit: 300s, 5m, 1500ms, 1h; or 0".to_owned())
 }
 
+/// A time between two looks, in milliseconds.
+pub(crate) fn interval(text: &str) -> Result<u64, String> {
+    time(text)
+        .ok()
+        .filter(|time| (100..=3_600_000).contains(time))
+        .ok_or_else(|| "from 100ms to 1h".to_owned())
+}
+
 /// A mask of 16 bits, decimal or as 0x4000.
 pub(crate) fn mask(text: &str) -> Result<u16, String> {
     let number = match text.strip_prefix("0x") {

@@ -6,7 +6,8 @@ mod switch;
 use std::io::BufRead;
 use std::process::{Command, Stdio};
 
-use serde_json::json;
+use control::pcapng::{self, Tail, Way};
+use serde_json::{Value, json};
 use switch::{Switch, failed};
 use testbed::wait_until;
 
@@ -178,6 +179,31 @@ fn a_frame_is_explained_however_it_is_given_and_the_last_dropped_are_decoded() {
     assert_eq!(switch.run(&format!("explain --port p1 {}:2", directory.display())), expected);
     let (code, said) = switch.fails(&format!("explain --port p1 {}:3", directory.display()));
     assert!(code == 1 && said.contains("fewer than 3 frames"), "{said}");
+    // The same two in a pcapng file, the first in a block of the simple kind.
+    let file = switch.switchd.directory().join("two.pcapng");
+    let frame = |byte| [&[byte; 6][..], &[2, 0, 0, 0, 0, 1, 8, 6], &[0; 46]].concat();
+    let tail = Tail::new(Way::In, Some("a comment"));
+    let packet = |byte, length| {
+        let whole = pcapng::packet_len(60, &tail) as u32;
+        let head = pcapng::packet_head(0, 0, 60, length, &tail);
+        [&head[..], &frame(byte), tail.bytes(), &whole.to_le_bytes()].concat()
+    };
+    let simple = [3_u32, 76, 60].map(u32::to_le_bytes).concat();
+    let simple = [&simple[..], &frame(0x11), &76_u32.to_le_bytes()].concat();
+    let head = [pcapng::section("a test"), pcapng::interface("p1", 262_144)].concat();
+    let blocks = [head, simple, packet(0xff, 60), packet(0xff, 1514)].concat();
+    std::fs::write(&file, &blocks).unwrap();
+    assert_eq!(switch.run(&format!("explain --port p1 {}:2", file.display())), expected);
+    for (number, says) in
+        [("0", "from 1"), ("x", "from 1"), ("3", "not captured whole"), ("4", "fewer than 4")]
+    {
+        let (code, said) = switch.fails(&format!("explain --port p1 {}:{number}", file.display()));
+        assert!(code == 1 && said.contains(says), "{number}: {said}");
+    }
+    std::fs::write(&file, b"neither").unwrap();
+    let (code, said) = switch.fails(&format!("explain --port p1 {}:1", file.display()));
+    assert!(code == 1 && said.contains("neither a pcap nor a pcapng file"), "{said}");
+
     let explained = switch.json(&format!("explain --port p1 {hexadecimal}"));
     assert_eq!((&explained["forwarded"], &explained["reason"]), (&json!(false), &json!("no_egress")));
 
@@ -221,4 +247,79 @@ fn vlans_are_shown_and_set_as_with_bridge_vlan() {
     assert_eq!(switch.run("fdb flush --vlan 20"), "1 removed\n");
     let (code, said) = switch.fails("vlan set --vid 30 --port p1 --state learning");
     assert!(code == 1 && said.contains("not a member of VLAN 30"), "{said}");
+}
+
+#[test]
+fn every_verb_that_says_something_says_it_as_json_and_completions_know_them_all() {
+    let switch = start();
+    for line in [
+        "version",
+        "bridge show",
+        "port show",
+        "-d -s port show p1",
+        "fdb show",
+        "fdb flush",
+        "vlan show",
+        "vlan map",
+        "drops show",
+        "drops show --last",
+        "mirror show",
+        "config show",
+        "config diff",
+        "reload",
+        "top --interval 100ms",
+        "explain --port p1 dst=ff:ff:ff:ff:ff:ff src=02:00:00:00:00:01",
+    ] {
+        let value = switch.json(line);
+        assert!(matches!(value, Value::Object(_) | Value::Array(_)), "{line}: {value}");
+    }
+    // One that only does something has nothing to say.
+    assert_eq!(switch.run("--json port set p1 --flood off"), "");
+    let completions = switch.run("completions bash");
+    for verb in [
+        "bridge", "port", "fdb", "vlan", "drops", "explain", "monitor", "capture", "mirror", "top", "config",
+        "reload",
+    ] {
+        assert!(completions.contains(&format!("switchctl,{verb})")), "{verb}");
+    }
+}
+
+#[test]
+fn a_bridge_is_named_and_one_that_is_not_there_is_told_with_those_that_are() {
+    // In a namespace of mounts of its own, so that /run/switchd has only what is put there.
+    let switch = start();
+    let script = "mount -t tmpfs none /run && mkdir -p /run/switchd/lab && ln -s \"$1\" /run/switchd/lab/control\n\
+                  \"$2\" version && \"$2\" --bridge lab version && \"$2\" --bridge other version";
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(switch.switchd.control_socket())
+        .arg(env!("CARGO_BIN_EXE_switchctl"))
+        .output()
+        .unwrap();
+    let (code, said) = failed(&output);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(told.matches("bridge lab").count(), 2, "{told}");
+    assert!(code == 3 && said.contains("the bridges with a socket here are lab"), "{code}: {said}");
+}
+
+#[test]
+fn who_may_not_is_told_so() {
+    let switch = start();
+    let directory = switch.switchd.directory();
+    std::fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    // Where everybody can start it.
+    let copy = directory.join("switchctl");
+    std::fs::copy(env!("CARGO_BIN_EXE_switchctl"), &copy).unwrap();
+    let run = |line: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy);
+        command.arg("--socket").arg(switch.switchd.control_socket()).args(line.split(' '));
+        failed(&command.output().unwrap())
+    };
+    assert_eq!(run("port show").0, 0);
+    for line in ["port set p1 --flood off", "reload", "drops show --last", "capture -w /dev/null"] {
+        let (code, said) = run(line);
+        assert!(code == 4 && said.contains("only root"), "{line}: {code}: {said}");
+    }
+    std::fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
 }

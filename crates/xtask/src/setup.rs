@@ -18,7 +18,7 @@ pub(crate) enum Use {
 }
 
 /// Debian packages: name, who needs it, what for.
-const PACKAGES: [(&str, Use, &str); 14] = [
+const PACKAGES: [(&str, Use, &str); 15] = [
     ("iproute2", Use::Demo, "makes namespaces and wires"),
     ("iputils-ping", Use::Demo, "measures round-trip times"),
     ("qemu-system-x86", Use::Demo, "runs the virtual machines"),
@@ -26,6 +26,7 @@ const PACKAGES: [(&str, Use, &str); 14] = [
     ("busybox-static", Use::Demo, "is all the software in them"),
     ("tcpdump", Use::Everything, "captures frames in tests"),
     ("tshark", Use::Everything, "reads in tests what switchctl captures"),
+    ("tmux", Use::Everything, "is in tests the terminal of switchctl top"),
     ("nftables", Use::Everything, "shows in tests which rules are set"),
     ("ethtool", Use::Everything, "shows in tests which offloads are on"),
     ("iperf3", Use::Everything, "measures throughput"),
