@@ -24,7 +24,7 @@ use crate::rights::Rights;
 use crate::run_dir::RunDir;
 use crate::sandbox::{self, Files};
 use crate::start::{Heritage, Start};
-use crate::state::Heirs;
+use crate::state::{Had, Heirs};
 use crate::systemd;
 use crate::to_worker::ToWorker;
 use crate::watchdog::Watchdog;
@@ -42,12 +42,12 @@ const COMMANDS_OF_A_PORT: usize = 4;
 /// If a port of the configuration is refused, and nothing is left behind then; or if the kernel takes
 /// away what the daemon lives on.
 pub(crate) fn run(start: Start) -> anyhow::Result<()> {
-    let Start { arguments, config, store, mut memory, heritage, taking } = start;
+    let Start { arguments, config, store, memory, heritage, taking } = start;
     let (listener, wake_control) = Listener::new()?;
     let (config, not_matched) = patterns::matched(&config, &[])?;
     let mut unmatched = Unmatched::default();
     patterns::tell(&mut unmatched, not_matched);
-    let (mut bridge, mut attachments) = assemble(&config)?;
+    let (bridge, mut attachments) = assemble(&config)?;
     let Heritage { in_use: resumes, mut descriptors, mut state, config: before } = heritage;
     let before = before.map(|before| patterns::matched(&before, &descriptors.ports())).transpose()?;
     let before = before.map(|(before, _)| before);
@@ -82,20 +82,7 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
     let heirlooms = Heirlooms::new(descriptors, before.as_ref(), state.as_ref());
     let mut opener = Opener::new(&run_dir, store, heirlooms);
     let opened = open_all(&mut opener, &mut attachments, resumes)?;
-    if let Some(taking) = &taking {
-        taking.prepared().context("the process that has the ports does not hand them over")?;
-        state = memory.read_again();
-    }
-    if store.used {
-        bridge.save_fdb_changes();
-    }
-    if let Some(state) = state {
-        let mut heirs = Heirs { bridge: &mut bridge, attachments: &mut attachments, opened: &opened };
-        state.hand_over(&mut heirs, before.as_ref(), &config, Clock.now());
-    }
-    if resumes {
-        opener.let_go_of_the_rest(&config);
-    }
+    let had: Vec<Had> = opened.iter().map(Had::of).collect();
 
     let (commands, from_control) = bounded(COMMANDS + attachments.len() * COMMANDS_OF_A_PORT);
     let (events, from_worker) = bounded(2 * bridge::MAX_PORTS + 2 + worker::NEWS);
@@ -105,10 +92,8 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         wake_control: wake_control.clone(),
         watchdog: Watchdog::from_environment().context("can't reach the watchdog of the service manager")?,
     };
-    let (worker, waker) = Worker::new(bridge, attachments.len(), channels).context("can't set up polling")?;
-    let served = config.metrics.as_ref().zip(scrapes);
-    let metrics =
-        served.map(|(address, listener)| Metrics::start(address, listener, Arc::clone(&wake_control)));
+    let (mut worker, waker) =
+        Worker::new(bridge, attachments.len(), channels).context("can't set up polling")?;
     let mut control = Control {
         config: config.clone(),
         listener,
@@ -123,7 +108,7 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         monitors: Monitors::default(),
         captures: Running::default(),
         wake: Arc::clone(&wake_control),
-        metrics: metrics.transpose()?,
+        metrics: None,
         reloads: Reloads::default(),
         rights: Rc::new(Cell::new(rights)),
         unmatched,
@@ -138,12 +123,31 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
     };
     // The first frame finds all ports there.
     attach_all(&mut control, opened);
+    control.forwarding.prepare()?;
+    if let Some(taking) = &taking {
+        // From here on nobody forwards: everything else was done before, or comes after.
+        taking.prepared().context("the process that has the ports does not hand them over")?;
+        state = control.memory.read_again();
+    }
+    if store.used {
+        worker.bridge().save_fdb_changes();
+    }
+    if let Some(state) = state {
+        let mut heirs = Heirs { bridge: worker.bridge(), attachments: &mut control.attachments, had: &had };
+        state.hand_over(&mut heirs, before.as_ref(), &config, Clock.now());
+    }
     control.forwarding.start(worker)?;
     if let Some(taking) = taking {
         // One that has ended without a word is not missed either.
         let _ = taking.forwarding();
         control.opener.keep_again(&control.attachments);
         run_dir.sign()?;
+    }
+    if resumes {
+        control.opener.let_go_of_the_rest(&config);
+    }
+    if let Some((address, listener)) = config.metrics.as_ref().zip(scrapes) {
+        control.metrics = Some(Metrics::start(address, listener, Arc::clone(&control.wake))?);
     }
     // The answer comes after all of that was carried out. What an earlier process left counts until all is saved anew.
     control.save_all();

@@ -30,17 +30,37 @@ fn the_package_is_installed_upgraded_removed_and_purged() {
     for file in [
         "man8/switchd.8",
         "man8/switchctl.8",
+        "bash-completion/completions/switchd",
         "bash-completion/completions/switchctl",
+        "zsh/vendor-completions/_switchd",
+        "zsh/vendor-completions/_switchctl",
+        "fish/vendor_completions.d/switchd.fish",
+        "fish/vendor_completions.d/switchctl.fish",
         "examples/switchd.toml",
     ] {
         assert!(files.contains(file), "{file} is not among\n{files}");
     }
-    let manual = machine.run("sh -c 'zcat -f /usr/share/man/man8/switchd.8*'").unwrap().replace('\\', "");
-    for option in
-        machine.run("switchd --help").unwrap().split_whitespace().filter(|word| word.starts_with("--"))
-    {
-        let option = option.trim_end_matches([',', ']', '`']);
-        assert!(manual.contains(option), "{option} is not in the manual page");
+    // Every option and command that the programs know is in what is installed of their manuals and completions.
+    for program in ["switchd", "switchctl"] {
+        let help = machine.run(&format!("{program} --help")).unwrap();
+        let read = |path: &str| machine.run(&format!("sh -c 'zcat -f {path}*'")).unwrap().replace('\\', "");
+        let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+        let commands = commands
+            .take_while(|line| line.starts_with("  "))
+            .filter_map(|line| line.split_whitespace().next());
+        let options = help.split_whitespace().filter(|word| word.starts_with("--"));
+        let known: Vec<_> =
+            commands.chain(options).map(|word| word.trim_end_matches([',', ']', '`', '.'])).collect();
+        assert!(known.contains(&"--help") || known.contains(&"help"), "{help}");
+        for place in [
+            format!("/usr/share/man/man8/{program}.8"),
+            format!("/usr/share/bash-completion/completions/{program}"),
+        ] {
+            let text = read(&place);
+            for word in &known {
+                assert!(text.contains(word), "{word} is not in {place}");
+            }
+        }
     }
     for example in ["two-vms-and-uplink", "host-port", "switchd"] {
         machine

@@ -38,19 +38,34 @@ pub(crate) struct State {
 pub(crate) struct Heirs<'a> {
     pub(crate) bridge: &'a mut Bridge,
     pub(crate) attachments: &'a mut [Attachment],
-    /// The device of each of them, if it has one.
-    pub(crate) opened: &'a [Option<Opened>],
+    /// Of each of them.
+    pub(crate) had: &'a [Had],
+}
+
+/// What a port has of what it had before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Had {
+    device: bool,
+    link: bool,
+}
+
+impl Had {
+    /// Of a port that was opened with this device, if it was.
+    pub(crate) fn of(opened: &Option<Opened>) -> Self {
+        let resumed = opened.as_ref().filter(|opened| opened.resumed);
+        Self { device: resumed.is_some(), link: resumed.is_some_and(|opened| opened.held.up) }
+    }
 }
 
 impl Heirs<'_> {
     /// Whether a port has the device that it had.
     fn resumed(&self, index: usize) -> bool {
-        self.opened[index].as_ref().is_some_and(|opened| opened.resumed)
+        self.had[index].device
     }
 
     /// The same, and its link has not gone down meanwhile.
     fn knows_stations(&self, index: usize) -> bool {
-        self.opened[index].as_ref().is_some_and(|opened| opened.resumed && opened.held.up)
+        self.had[index].link
     }
 }
 

@@ -93,9 +93,8 @@ fn what_was_saved_is_handed_over() {
     let (mut heir, _) = crate::assembly::assemble(&config).unwrap();
     vlans::restore(&mut heir, PortId(1), &state.head.ports[1].vlans);
     assert_eq!(heir.vlans(PortId(1)).collect::<Vec<_>>(), bridge.vlans(PortId(1)).collect::<Vec<_>>());
-    let opened = [None, None];
     let mut attachments = attachments;
-    let mut heirs = Heirs { bridge: &mut heir, attachments: &mut attachments, opened: &opened };
+    let mut heirs = Heirs { bridge: &mut heir, attachments: &mut attachments, had: &[Had::default(); 2] };
     state.hand_over(&mut heirs, Some(&config), &config, Moment(4_000));
     let vid = Vid::new(77).unwrap();
     assert_eq!(heir.vlan_counters(PortId(1), vid), bridge.vlan_counters(PortId(1), vid));
@@ -112,7 +111,7 @@ fn an_unknown_counter_and_an_unknown_key_do_not_matter() {
     let head = r#"{"ports":[{"name":"a","counters":{"tx_frames":5,"tx_smoke":6}}],"weather":"fine"}"#;
     let state = State { head: Head::decode(head.as_bytes()).unwrap(), entries: Vec::new() };
     let (config, mut bridge, mut attachments) = heirs();
-    let mut heirs = Heirs { bridge: &mut bridge, attachments: &mut attachments, opened: &[None, None] };
+    let mut heirs = Heirs { bridge: &mut bridge, attachments: &mut attachments, had: &[Had::default(); 2] };
     state.hand_over(&mut heirs, Some(&config), &config, Moment(1));
     assert_eq!(bridge.counters(PortId(0)).tx_frames, 5);
 }
@@ -134,7 +133,7 @@ proptest! {
             let state = State { head, entries: Vec::new() };
             let (config, mut bridge, mut attachments) = heirs();
             let mut heirs =
-                Heirs { bridge: &mut bridge, attachments: &mut attachments, opened: &[None, None] };
+                Heirs { bridge: &mut bridge, attachments: &mut attachments, had: &[Had::default(); 2] };
             state.hand_over(&mut heirs, Some(&config), &config, Moment(5_000));
         }
     }
