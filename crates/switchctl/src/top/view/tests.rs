@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use control::types::{
     Bridge, Counters, DropCount, DropReason, FdbCounters, FdbEntry, KernelLosses, PortSettings, PortState,
-    Talker,
+    Talker, VlanProtocol,
 };
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -70,6 +70,9 @@ fn sample(start: Instant, seconds: u64) -> Sample {
             group_fwd_mask: 0,
             no_linklocal_learn: false,
             move_damping: 0,
+            vlan_filtering: false,
+            vlan_protocol: VlanProtocol::Dot1q,
+            default_pvid: 1,
             fdb_entries: 2,
             fdb_counters: FdbCounters::default(),
         },
