@@ -96,7 +96,7 @@ fn a_copy_is_as_the_frame_came_in_or_as_the_port_sends_it_and_a_vlan_is_the_swit
         bridge.add_vlan(trunk, vid, Membership::default()).unwrap();
     }
     bridge.remove_vlan(other, ten).unwrap();
-    bridge.add_vlan(other, twenty, Membership { pvid: true, untagged: true }).unwrap();
+    bridge.add_vlan(other, twenty, Membership { pvid: true, untagged: true, wire: None }).unwrap();
     let plain = bytes(BROADCAST, station(1), 60);
     let with = |vid| tagged(&plain, EtherType::VLAN, vid);
     let mirror =

@@ -66,7 +66,8 @@ fn show(
     let mut client = Some(client);
     let mut seen = Instant::now();
     let mut due = Instant::now() + screen.interval();
-    while !ended.load(Ordering::Relaxed) {
+    // A terminal that has gone away is none any more; no signal says so to a process that ignores SIGHUP.
+    while !ended.load(Ordering::Relaxed) && stdout().is_terminal() {
         terminal.draw(|frame| view::draw(screen, frame)).context("can't draw")?;
         let left = due.saturating_duration_since(Instant::now()).min(LOOK);
         if event::poll(left).context("can't read keys")? {
