@@ -1,7 +1,7 @@
 //! Metrics for Prometheus, over HTTP. A thread of their own has the clients and makes the text, so that no client
 //! holds up control or forwarding: it asks control for what is known ([`snapshot`]) at most twice a second.
 //!
-//! [`listener`] is where it listens, [`http`] one request, [`exporter`] the thread, [`exposition`] the text.
+//! [`mod@listener`] is where it listens, [`http`] one request, [`exporter`] the thread, [`exposition`] the text.
 
 mod exporter;
 mod exposition;

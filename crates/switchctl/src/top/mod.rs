@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use control::Client;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::output::{self, Form};
@@ -45,7 +45,8 @@ pub(crate) fn run(
         bail!("a screen needs a terminal; for scripts there is --json top");
     }
     let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    // Not SIGHUP: that ends the program at once, as a terminal that is gone can't be read, and need not be put back.
+    for signal in [SIGINT, SIGTERM] {
         flag::register(signal, Arc::clone(&ended)).context("can't catch signals")?;
     }
     // Also where this panics the terminal is put back.
