@@ -124,6 +124,8 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
     // The first frame finds all ports there.
     attach_all(&mut control, opened);
     control.forwarding.prepare()?;
+    // The thread that forwards is there already, and so is not filtered.
+    sandbox::enter_calls()?;
     if let Some(taking) = &taking {
         // From here on nobody forwards: everything else was done before, or comes after.
         taking.prepared().context("the process that has the ports does not hand them over")?;
