@@ -1,6 +1,6 @@
 //! What this process can do from its start on, whatever a frame, a client or a file makes of it: the system calls that
-//! it makes ([`calls`]) and no others, on the files that it uses ([`files`]) and no others. The thread that forwards
-//! can do much less.
+//! it makes ([`calls`]) and no others, on the files that it uses ([`files`]) and no others. The calls of the
+//! thread that forwards are filtered only where they are anyhow, for a filter makes each slower; then it can do much less.
 //!
 //! A new process that takes over is started by the old one, and so has the same sandbox or a narrower one.
 
