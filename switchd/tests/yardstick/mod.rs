@@ -1,7 +1,8 @@
 //! Speed compared with Linux Bridge, in the same run and with the same hosts: 64 KiB segments cross both
 //! whole. What has to be cut at the switch, for a port with `offload = false` or as it is a tunnel's, is
 //! compared with the same; but there, with frames of 1500 bytes, the kernel's own work is nearly all, and ten
-//! times that for whole segments. So it gets a tenth only at its best, and is allowed more attempts.
+//! times that for whole segments. So it gets a tenth only at its best, may be a fifteenth, and is allowed more
+//! attempts.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::cell::RefCell;
@@ -11,8 +12,9 @@ use testbed::tcp_transfer;
 
 use crate::lan::{Lan, Plan, Port};
 
-/// How many times as fast as we Linux Bridge may be.
+/// How many times as fast as we Linux Bridge may be: where segments cross whole, and where they are cut.
 const TIMES: f64 = 10.0;
+const TIMES_CUT: f64 = 15.0;
 
 /// Each transfer's.
 pub(crate) const BYTES: u64 = 100_000_000;
@@ -41,11 +43,11 @@ impl<T> Yardstick<T> {
     /// Sends 100 MB both ways, to the addresses that begin with each of `nets` and end with the host's
     /// number: intact, and not too slow. `whole`: nothing has to be cut on the way.
     pub(crate) fn check(&self, what: &str, lan: &Lan, ports: &[Port], nets: [&str; 2], whole: bool) {
-        let attempts = if whole { ATTEMPTS } else { ATTEMPTS_CUT };
+        let (attempts, times) = if whole { (ATTEMPTS, TIMES) } else { (ATTEMPTS_CUT, TIMES_CUT) };
         for (net, (from, to)) in nets.iter().flat_map(|net| [(net, (1, 2)), (net, (2, 1))]) {
             let what = format!("{what}: {} and {}, to {net}{to}", ports[0], ports[1]);
             let mut measured = Vec::new();
-            while !measured.last().is_some_and(|(ours, linux)| ours * TIMES >= *linux) {
+            while !measured.last().is_some_and(|(ours, linux)| ours * times >= *linux) {
                 assert!(measured.len() < attempts, "{what} (ours and Linux Bridge's, b/s): {measured:.0?}");
                 let again = !measured.is_empty();
                 measured.push((rate(lan, from, to, net), self.rate(from, to, net, again)));
