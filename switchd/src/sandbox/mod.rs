@@ -21,7 +21,8 @@ use crate::clock::Clock;
 /// would only cost time with each system call.
 const INHERITED: &str = "SWITCHD_SANDBOX";
 
-/// Puts the whole process into its sandbox. Where the kernel has no such thing, says so.
+/// Lets the whole process see no files but its own, and gets ready to tell of calls that are refused. Where the kernel
+/// has no such thing, says so.
 ///
 /// # Errors
 /// The kernel has it, and yet refuses.
@@ -29,7 +30,7 @@ pub(crate) fn enter(files: &Files<'_>) -> anyhow::Result<()> {
     // Before Linux 6.4 rustix opens /proc/self/auxv when the clock is first asked, which later not every thread may.
     let _ = Clock.read();
     denied::tell().context("can't catch SIGSYS")?;
-    if std::env::var_os(INHERITED).is_some_and(|inherited| inherited == identity()) {
+    if is_inherited() {
         return Ok(());
     }
     match files::restrict(files).context("can't restrict the files that this process sees")? {
