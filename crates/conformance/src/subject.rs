@@ -52,38 +52,31 @@ pub trait Subject {
     }
 }
 
-impl<S: Subject + ?Sized> Subject for &mut S {
-    fn name(&self) -> &'static str {
-        (**self).name()
-    }
+/// A bridge behind a pointer is the bridge, to the last method.
+macro_rules! passed_on {
+    ($($pointer:ty),*) => {$(
+        impl<S: Subject + ?Sized> Subject for $pointer {
+            fn name(&self) -> &'static str {
+                (**self).name()
+            }
 
-    fn apply(&mut self, step: &Step) -> Result<bool> {
-        (**self).apply(step)
-    }
+            fn apply(&mut self, step: &Step) -> Result<bool> {
+                (**self).apply(step)
+            }
 
-    fn view(&mut self) -> Result<View> {
-        (**self).view()
-    }
+            fn view(&mut self) -> Result<View> {
+                (**self).view()
+            }
 
-    fn account(&mut self) -> String {
-        (**self).account()
-    }
+            fn account(&mut self) -> String {
+                (**self).account()
+            }
+
+            fn finish(&mut self) -> Result<()> {
+                (**self).finish()
+            }
+        }
+    )*};
 }
 
-impl<S: Subject + ?Sized> Subject for Box<S> {
-    fn name(&self) -> &'static str {
-        (**self).name()
-    }
-
-    fn apply(&mut self, step: &Step) -> Result<bool> {
-        (**self).apply(step)
-    }
-
-    fn view(&mut self) -> Result<View> {
-        (**self).view()
-    }
-
-    fn account(&mut self) -> String {
-        (**self).account()
-    }
-}
+passed_on!(&mut S, Box<S>);

@@ -273,6 +273,14 @@ impl<S: Subject> Subject for Covered<S> {
     fn view(&mut self) -> Result<View> {
         Ok(View { vlans: Vec::new(), ..self.0.view()? })
     }
+
+    fn account(&mut self) -> String {
+        self.0.account()
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.0.finish()
+    }
 }
 
 /// A bridge with one wrong rule.
@@ -297,5 +305,13 @@ impl<S: Subject> Subject for Spoilt<S> {
 
     fn view(&mut self) -> Result<View> {
         self.subject.view()
+    }
+
+    fn account(&mut self) -> String {
+        self.subject.account()
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.subject.finish()
     }
 }
