@@ -92,8 +92,9 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         wake_control: wake_control.clone(),
         watchdog: Watchdog::from_environment().context("can't reach the watchdog of the service manager")?,
     };
+    let batch = memory.batch().context("can't map the memory of frames that are in hand")?;
     let (mut worker, waker) =
-        Worker::new(bridge, attachments.len(), channels).context("can't set up polling")?;
+        Worker::new(bridge, attachments.len(), batch, channels).context("can't set up polling")?;
     let mut control = Control {
         config: config.clone(),
         listener,
@@ -133,6 +134,11 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
     }
     if store.used {
         worker.bridge().save_fdb_changes();
+    }
+    let of_port = |port| state.as_ref()?.heir_of(port, &control.attachments);
+    let frames = worker.take_up(of_port);
+    if frames > 0 {
+        info!(frames, "what the last process had received and not handed on goes out now");
     }
     if let Some(state) = state {
         let mut heirs = Heirs { bridge: worker.bridge(), attachments: &mut control.attachments, had: &had };

@@ -18,6 +18,8 @@ const PORT: &str = "port-";
 pub(crate) const EXCLUSIVE: &str = "exclusive";
 /// The memory of [`crate::state`].
 pub(crate) const STATE: &str = "state";
+/// The memory of frames that are in hand ([`ports::in_hand`]).
+pub(crate) const IN_HAND: &str = "in-hand";
 
 /// Where metrics are served; handed over only, never stored.
 pub(crate) const METRICS: &str = "metrics";
@@ -71,6 +73,10 @@ impl Inherited {
         self.0.remove(STATE)
     }
 
+    pub(crate) fn in_hand(&mut self) -> Option<OwnedFd> {
+        self.0.remove(IN_HAND)
+    }
+
     /// The names of ports that nobody has taken.
     pub(crate) fn ports(&self) -> Vec<String> {
         self.0.keys().filter_map(|name| name.strip_prefix(PORT)).map(str::to_owned).collect()
@@ -97,6 +103,10 @@ impl Store {
         self.keep(STATE, fd);
     }
 
+    pub(crate) fn keep_in_hand(self, fd: BorrowedFd<'_>) {
+        self.keep(IN_HAND, fd);
+    }
+
     /// Takes a port's descriptor out; it is closed there when this returns.
     pub(crate) fn forget_port(self, name: &str) {
         self.forget(&name_of_port(name));
@@ -112,6 +122,7 @@ impl Store {
     /// Takes out all that is no port's.
     pub(crate) fn forget_rest(self) {
         self.forget(STATE);
+        self.forget(IN_HAND);
         self.forget_exclusive();
     }
 

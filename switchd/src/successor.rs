@@ -78,6 +78,7 @@ impl Control {
         let rest = [
             (crate::store::EXCLUSIVE, self.opener.exclusive()),
             (crate::store::STATE, self.memory.descriptor()),
+            (crate::store::IN_HAND, self.memory.in_hand()),
             (crate::store::LOCK, Some(self.lock.as_fd())),
             (crate::store::METRICS, self.metrics.as_ref().map(Metrics::descriptor)),
         ];

@@ -80,7 +80,10 @@ pub(crate) struct Worker {
     /// By port number; `None` where no device is open.
     ports: Vec<Option<Halves>>,
     ready: ReadyList,
+    /// Empty but while its frames are handed on.
     batch: Batch,
+    /// What it holds at the start came in by this port.
+    taken_up: Option<PortId>,
     deliveries: Deliveries,
     samples: DropSamples,
     captures: Captures,
@@ -97,11 +100,17 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A worker for a bridge of so many `ports`, all without a device, and the waker that makes it look at its commands.
+    /// A worker for a bridge of so many `ports`, all without a device, that receives into `batch`; and the waker that
+    /// makes it look at its commands.
     ///
     /// # Errors
     /// If epoll or eventfd can't be had.
-    pub(crate) fn new(bridge: Bridge, ports: usize, channels: Channels) -> io::Result<(Self, Waker)> {
+    pub(crate) fn new(
+        bridge: Bridge,
+        ports: usize,
+        batch: Batch,
+        channels: Channels,
+    ) -> io::Result<(Self, Waker)> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let worker = Self {
@@ -109,7 +118,8 @@ impl Worker {
             bridge,
             ports: (0..ports).map(|_| None).collect(),
             ready: ReadyList::default(),
-            batch: Batch::new(),
+            batch,
+            taken_up: None,
             deliveries: Deliveries::new(MAX_BATCH),
             samples: DropSamples::new(),
             captures: Captures::new(),
@@ -134,6 +144,9 @@ impl Worker {
         let mut events = Events::with_capacity(256);
         let mut ended = clock.read();
         self.obey(ended.moment());
+        if let Some(ingress) = self.taken_up.take() {
+            self.hand_on(ingress, ended.moment());
+        }
         while !self.stopped {
             let woken = self.wait(&mut events, ended.moment())?;
             let began = clock.read();
@@ -183,16 +196,33 @@ impl Worker {
         for _ in 0..self.ready.len() {
             let Some(port) = self.ready.take() else { return };
             self.receive(port);
-            self.forward(port, now);
-            self.report_news(now);
-            self.witness(port, now);
-            self.transmit(port, now);
-            self.wake_reader();
+            self.hand_on(port, now);
         }
     }
 
-    fn receive(&mut self, port: PortId) {
+    /// Forwards and sends what the batch holds, which came in by `ingress`.
+    fn hand_on(&mut self, ingress: PortId, now: Moment) {
+        self.forward(ingress, now);
+        self.report_news(now);
+        self.witness(ingress, now);
+        self.transmit(ingress, now);
         self.batch.clear();
+        self.wake_reader();
+    }
+
+    /// Takes up what an earlier process had received and not handed on, to send it before anything else; says how
+    /// many frames. `port` tells what has become of a port of that process.
+    pub(crate) fn take_up(&mut self, port: impl FnOnce(PortId) -> Option<PortId>) -> usize {
+        let ingress = PortId(self.batch.take_up());
+        self.taken_up = port(ingress).filter(|_| !self.batch.is_empty());
+        if self.taken_up.is_none() {
+            self.batch.clear();
+        }
+        self.batch.len()
+    }
+
+    fn receive(&mut self, port: PortId) {
+        self.batch.come_in_by(port.0);
         let Some(Some(halves)) = self.ports.get_mut(usize::from(port.0)) else { return };
         match halves.rx.receive(&mut self.batch, MAX_BATCH) {
             Drained::Empty => {}
@@ -277,6 +307,7 @@ impl Worker {
                 let Some(&index) = queue.get(place) else { break };
                 let edit = self.deliveries.edit(egress, place);
                 place += 1;
+                self.batch.strike_off(usize::from(index));
                 // The bridge queues only what parsed.
                 let Ok(mut frame) = self.batch.frame(usize::from(index)) else { continue };
                 edit.apply(tpid, &mut frame);

@@ -79,7 +79,7 @@ fn a_restart_loses_no_frame_and_nothing_of_what_was_known() {
 }
 
 #[test]
-fn a_kill_loses_what_was_in_hand_and_what_was_known_a_second_ago_is_known() {
+fn a_kill_loses_nothing_and_what_was_known_a_second_ago_is_known() {
     let service = start("killed", CONFIG);
     let monitors = [&service.host1, &service.host2].map(Monitor::start);
     let mut socket = FrameSocket::open(&service.host2, "eth0").unwrap();
@@ -98,8 +98,8 @@ fn a_kill_loses_what_was_in_hand_and_what_was_known_a_second_ago_is_known() {
     })
     .unwrap();
     let streamed = stream.stop().unwrap();
-    // What it had read and not yet handed on when it was killed, a batch at most, nobody can give back.
-    assert!(streamed.lost() <= 64, "{streamed:?}\n{}", service.journal());
+    // One frame may have been on its way between two system calls.
+    assert!(streamed.lost() <= 1, "{streamed:?}\n{}", service.journal());
     monitors.iter().for_each(Monitor::assert_silent);
     assert!(frames(&service) >= before);
     wait_until(SOON, "all are known", || service.macs() >= 10_002).unwrap();

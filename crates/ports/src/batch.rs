@@ -4,9 +4,17 @@
 //! of 64 KiB segments ends after two. (A 1514-byte copy from a pool larger than the cache costs 15
 //! times more.) Where many are received at once, before their lengths are known, each has a room for the longest.
 //! Nothing is allocated after [`Batch::new`].
+//!
+//! The arena is memory of this process alone, or such as outlives it ([`crate::in_hand`]).
+
+use std::io;
+use std::os::fd::AsFd;
 
 use frame::offload::{SHORT_HEADER, TUNNEL_HEADER};
 use frame::{Frame, FrameFault, MAX_FRAME, Offload, Tag};
+
+use crate::in_hand::{InHand, Note, Notes};
+use crate::sys::pages::Pages;
 
 /// Frames of one turn at most. 64 amortise the poll; more only add latency.
 pub const MAX_BATCH: usize = 64;
@@ -21,7 +29,14 @@ const CACHE_LINE: usize = 64;
 
 /// From one of [`Batch::rooms`] to the next. Three cache lines more than a multiple of a page, so that the
 /// beginnings of frames do not push each other out of the cache. Only memory that frames fill is ever touched.
-const STRIDE: usize = (HEADROOM + ROOM).next_multiple_of(4096) + 3 * CACHE_LINE;
+pub(crate) const STRIDE: usize = (HEADROOM + ROOM).next_multiple_of(4096) + 3 * CACHE_LINE;
+
+/// Bytes of all rooms; what is before and behind them is one cache line each.
+pub(crate) const MEMORY: usize = MAX_BATCH * STRIDE + 2 * CACHE_LINE;
+
+/// Where the first frame goes, its offload header before it. All frames begin a cache line, so that of a short one all
+/// is in the same.
+const ORIGIN: usize = CACHE_LINE;
 
 /// Bytes before each frame that belong to it: the longest offload header.
 const HEADROOM: usize = TUNNEL_HEADER;
@@ -51,10 +66,7 @@ impl Slot {
 /// Received frames, in order of arrival.
 #[derive(Debug)]
 pub struct Batch {
-    arena: Box<[u8]>,
-    /// Where the first frame goes, its offload header before it. All frames begin a cache line, so that of a
-    /// short one all is in the same.
-    origin: usize,
+    pages: Pages,
     /// Where the next one goes.
     next: usize,
     /// Bytes that the frames take.
@@ -73,16 +85,65 @@ impl Batch {
     /// An empty batch with all the memory that it will ever use.
     #[must_use]
     pub fn new() -> Self {
-        let arena = vec![0_u8; MAX_BATCH * STRIDE + 2 * CACHE_LINE].into_boxed_slice();
-        let origin = arena.as_ptr().align_offset(CACHE_LINE).min(CACHE_LINE) + CACHE_LINE;
-        Self { arena, origin, next: origin, filled: 0, slots: Vec::with_capacity(MAX_BATCH), truncated: 0 }
+        Self::of(Pages::private(MEMORY))
     }
 
-    /// Forgets all frames.
+    /// One in memory that outlives the process, of which the first thing to do is [`Batch::take_up`].
+    ///
+    /// # Errors
+    /// As `mmap(2)`.
+    pub fn in_hand(memory: &InHand) -> io::Result<Self> {
+        Ok(Self::of(Pages::shared(memory.as_fd(), MEMORY)?))
+    }
+
+    fn of(pages: Pages) -> Self {
+        Self { pages, next: ORIGIN, filled: 0, slots: Vec::with_capacity(MAX_BATCH), truncated: 0 }
+    }
+
+    /// Takes up the frames that an earlier process had in hand when it ended, and says by which port they came in:
+    /// those of which it has not begun to hand on a copy.
+    pub fn take_up(&mut self) -> u16 {
+        let (ingress, left) = self.notes().left();
+        self.clear();
+        for note in left {
+            let room = note.start as usize..note.end as usize;
+            if note.start as usize >= ORIGIN - HEADROOM
+                && usize::from(note.header) <= HEADROOM
+                && self.pages.bytes().get(room).is_some()
+            {
+                self.keep(note);
+            }
+        }
+        ingress
+    }
+
+    /// The frames to come are those of this port, by a number of the caller's.
+    #[inline]
+    pub fn come_in_by(&mut self, ingress: u16) {
+        self.notes().come_in_by(ingress);
+    }
+
+    /// Forgets all frames, which is to be done as soon as they are handed on.
     #[inline]
     pub fn clear(&mut self) {
+        self.notes().clear();
         self.slots.clear();
-        (self.next, self.filled) = (self.origin, 0);
+        (self.next, self.filled) = (ORIGIN, 0);
+    }
+
+    /// Notes that from now on nobody is to hand on a copy of frame `index` in this process's place.
+    #[inline]
+    pub fn strike_off(&self, index: usize) {
+        self.notes().strike_off(index);
+    }
+
+    fn notes(&self) -> Notes<'_> {
+        Notes(self.pages.words())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn words(&self) -> &[std::sync::atomic::AtomicU32] {
+        self.pages.words()
     }
 
     /// Number of frames.
@@ -105,7 +166,7 @@ impl Batch {
         if self.left() == 0 {
             return None;
         }
-        self.arena.get_mut(self.next - header.min(HEADROOM)..self.next + ROOM)
+        self.pages.bytes_mut().get_mut(self.next - header.min(HEADROOM)..self.next + ROOM)
     }
 
     /// How many frames more it takes.
@@ -119,7 +180,7 @@ impl Batch {
     pub fn rooms(&mut self, header: usize, count: usize) -> impl Iterator<Item = &mut [u8]> {
         let left = self.left();
         let header = header.min(HEADROOM);
-        let rest = self.arena.get_mut(self.next - header..).unwrap_or_default();
+        let rest = self.pages.bytes_mut().get_mut(self.next - header..).unwrap_or_default();
         rest.chunks_mut(STRIDE).filter_map(move |chunk| chunk.get_mut(..header + ROOM)).take(left.min(count))
     }
 
@@ -143,17 +204,27 @@ impl Batch {
     #[inline]
     pub fn push(&mut self, len: usize, header: usize, tag: Option<Tag>) {
         debug_assert!(header <= HEADROOM && len <= header + ROOM && self.slots.len() < MAX_BATCH);
-        let (frame, start) = (self.next, self.next - header);
+        let start = self.next - header;
         let end = start + len;
-        let blank = header == 0 || self.arena[start..].starts_with(&NOTHING);
-        let blank = blank && len >= header;
-        if blank {
-            self.arena[frame - HEADROOM..frame].fill(0);
-        }
-        self.slots.push(Slot { start: start as u32, end: end as u32, header: header as u8, blank, tag });
+        self.keep(Note { start: start as u32, end: end as u32, header: header as u8, tag });
         let room = (len - len.min(header) + HEADROOM).next_multiple_of(CACHE_LINE);
         self.next += room;
         self.filled += room;
+    }
+
+    /// Makes what lies there the next frame.
+    #[inline]
+    fn keep(&mut self, note: Note) {
+        let Note { start, end, header, tag } = note;
+        let (from, frame) = (start as usize, start as usize + usize::from(header));
+        let arena = self.pages.bytes_mut();
+        let blank = header == 0 || arena[from..].starts_with(&NOTHING);
+        let blank = blank && end as usize >= frame;
+        if blank {
+            arena[frame - HEADROOM..frame].fill(0);
+        }
+        self.notes().add(self.slots.len(), note);
+        self.slots.push(Slot { start, end, header, blank, tag });
     }
 
     /// Appends a frame of which nothing is to be finished, its tag in line. False if something is to be
@@ -201,7 +272,7 @@ impl Batch {
     pub fn as_received(&self, index: usize, header: usize) -> Option<&[u8]> {
         let slot = self.slots.get(index)?;
         let from = slot.frame().checked_sub(header)?;
-        let bytes = self.arena.get(from..slot.end as usize)?;
+        let bytes = self.pages.bytes().get(from..slot.end as usize)?;
         let as_it_came = usize::from(slot.header) == header && bytes.starts_with(&CHECKED);
         (slot.tag.is_none() && (slot.blank || as_it_came)).then_some(bytes)
     }
@@ -211,7 +282,7 @@ impl Batch {
     #[must_use]
     pub fn bytes(&self, index: usize) -> (&[u8], Option<Tag>) {
         let Some(slot) = self.slots.get(index) else { return (&[], None) };
-        let bytes = self.arena.get(slot.frame()..slot.end as usize);
+        let bytes = self.pages.bytes().get(slot.frame()..slot.end as usize);
         (bytes.unwrap_or_default(), slot.tag)
     }
 
@@ -225,7 +296,7 @@ impl Batch {
     #[inline]
     pub fn frame(&self, index: usize) -> Result<Frame<'_>, FrameFault> {
         let slot = self.slots[index];
-        let received = &self.arena[slot.start as usize..slot.end as usize];
+        let received = &self.pages.bytes()[slot.start as usize..slot.end as usize];
         let offload = match received.first_chunk::<SHORT_HEADER>() {
             // As of most frames.
             _ if slot.blank => Offload::default(),

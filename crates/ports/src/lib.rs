@@ -9,6 +9,7 @@ pub mod bypass;
 pub mod device;
 pub mod exclusive;
 pub mod features;
+pub mod in_hand;
 pub mod links;
 pub mod memory;
 mod netlink;
@@ -20,4 +21,5 @@ pub mod tap;
 pub mod tap_state;
 
 pub use batch::Batch;
+pub use in_hand::InHand;
 pub use queue::{Drained, Run, RxQueue, SendError, TxQueue};

@@ -97,6 +97,7 @@ pub(crate) fn run(
     let mut done = Run::default();
     for &index in queue {
         let Some(bytes) = batch.as_received(usize::from(index), header) else { break };
+        batch.strike_off(usize::from(index));
         match send(bytes) {
             Ok(_) => {
                 done.frames += 1;

@@ -8,6 +8,7 @@ mod places;
 mod region;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use bridge::{Bridge, FdbCounters, FdbEntry, FdbPlace, Moment, PortCounters, PortId};
@@ -16,6 +17,7 @@ use frame::MacAddr;
 pub(crate) use head::Known;
 use head::{Head, fill};
 use places::Places;
+use ports::{Batch, InHand};
 use region::{Region, Unreadable};
 use tracing::{info, warn};
 
@@ -78,6 +80,12 @@ impl State {
     /// Frames that the packet socket of each port had lost.
     pub(crate) fn sockets_lost(&self) -> BTreeMap<String, u64> {
         self.head.ports.iter().map(|port| (port.name.clone(), port.socket_lost)).collect()
+    }
+
+    /// What has become of a port.
+    pub(crate) fn heir_of(&self, port: PortId, attachments: &[Attachment]) -> Option<PortId> {
+        let name = &self.head.ports.iter().find(|head| head.id == port.0)?.name;
+        find(attachments, name)
     }
 
     /// Lets the heirs go on: with what was counted, and on ports that have the device that they had, with what was
@@ -206,6 +214,8 @@ fn changed_entries(before: Option<&Config>, now: &Config) -> HashSet<MacAddr> {
 /// Where the state is written, if it is kept at all.
 pub(crate) struct Memory {
     region: Option<Region>,
+    /// Where frames lie between two ports.
+    in_hand: Option<InHand>,
     places: Places,
     configuration: String,
     restarts: u64,
@@ -218,11 +228,24 @@ impl Memory {
     /// # Errors
     /// There is no memory to be had.
     pub(crate) fn open(inherited: &mut Inherited, store: Store) -> anyhow::Result<(Self, Option<State>)> {
-        let mut memory =
-            Self { region: None, places: Places::beside(1), configuration: String::new(), restarts: 0 };
+        let mut memory = Self {
+            region: None,
+            in_hand: None,
+            places: Places::beside(1),
+            configuration: String::new(),
+            restarts: 0,
+        };
         if !store.used {
             return Ok((memory, None));
         }
+        memory.in_hand = Some(match inherited.in_hand().and_then(InHand::adopt) {
+            Some(left) => left,
+            None => {
+                let new = InHand::new()?;
+                store.keep_in_hand(new.as_fd());
+                new
+            }
+        });
         match inherited.state().map(Region::adopt) {
             Some(Ok((region, payload))) => match memory.read(&region, &payload) {
                 Some(state) => {
@@ -267,6 +290,19 @@ impl Memory {
     /// Where it is written.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.region.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Where the frames lie that are between two ports.
+    pub(crate) fn in_hand(&self) -> Option<BorrowedFd<'_>> {
+        self.in_hand.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Room for the frames of a turn: such as outlives this process, if anything is kept.
+    ///
+    /// # Errors
+    /// As `mmap(2)`.
+    pub(crate) fn batch(&self) -> io::Result<Batch> {
+        self.in_hand.as_ref().map_or_else(|| Ok(Batch::new()), Batch::in_hand)
     }
 
     /// Processes that took up where another had ended, this one included.

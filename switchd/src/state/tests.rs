@@ -103,7 +103,13 @@ fn what_was_saved_is_handed_over() {
 }
 
 fn memory(region: Region) -> Memory {
-    Memory { region: Some(region), places: Places::beside(0), configuration: String::new(), restarts: 0 }
+    Memory {
+        region: Some(region),
+        in_hand: None,
+        places: Places::beside(0),
+        configuration: String::new(),
+        restarts: 0,
+    }
 }
 
 #[test]

@@ -5,5 +5,6 @@ pub mod denied;
 pub mod ethtool;
 pub mod inherited;
 pub mod packet;
+pub mod pages;
 pub mod peer;
 pub mod tun;
