@@ -80,10 +80,8 @@ pub(crate) struct Worker {
     /// By port number; `None` where no device is open.
     ports: Vec<Option<Halves>>,
     ready: ReadyList,
-    /// Empty but while its frames are handed on.
+    /// Empty between two ports, unless an earlier process left something ([`Worker::take_up`]).
     batch: Batch,
-    /// What it holds at the start came in by this port.
-    taken_up: Option<PortId>,
     deliveries: Deliveries,
     samples: DropSamples,
     captures: Captures,
@@ -119,7 +117,6 @@ impl Worker {
             ports: (0..ports).map(|_| None).collect(),
             ready: ReadyList::default(),
             batch,
-            taken_up: None,
             deliveries: Deliveries::new(MAX_BATCH),
             samples: DropSamples::new(),
             captures: Captures::new(),
@@ -144,9 +141,6 @@ impl Worker {
         let mut events = Events::with_capacity(256);
         let mut ended = clock.read();
         self.obey(ended.moment());
-        if let Some(ingress) = self.taken_up.take() {
-            self.hand_on(ingress, ended.moment());
-        }
         while !self.stopped {
             let woken = self.wait(&mut events, ended.moment())?;
             let began = clock.read();
@@ -196,32 +190,32 @@ impl Worker {
         for _ in 0..self.ready.len() {
             let Some(port) = self.ready.take() else { return };
             self.receive(port);
-            self.hand_on(port, now);
+            self.forward(port, now);
+            self.report_news(now);
+            self.witness(port, now);
+            self.transmit(port, now);
+            self.batch.clear();
+            self.wake_reader();
         }
-    }
-
-    /// Forwards and sends what the batch holds, which came in by `ingress`.
-    fn hand_on(&mut self, ingress: PortId, now: Moment) {
-        self.forward(ingress, now);
-        self.report_news(now);
-        self.witness(ingress, now);
-        self.transmit(ingress, now);
-        self.batch.clear();
-        self.wake_reader();
     }
 
     /// Takes up what an earlier process had received and not handed on, to send it before anything else; says how
     /// many frames. `port` tells what has become of a port of that process.
     pub(crate) fn take_up(&mut self, port: impl FnOnce(PortId) -> Option<PortId>) -> usize {
         let ingress = PortId(self.batch.take_up());
-        self.taken_up = port(ingress).filter(|_| !self.batch.is_empty());
-        if self.taken_up.is_none() {
-            self.batch.clear();
+        match port(ingress) {
+            Some(port) => self.ready.add(port),
+            None => self.batch.clear(),
         }
         self.batch.len()
     }
 
     fn receive(&mut self, port: PortId) {
+        if !self.batch.is_empty() {
+            // Those were there before.
+            self.ready.add(port);
+            return;
+        }
         self.batch.come_in_by(port.0);
         let Some(Some(halves)) = self.ports.get_mut(usize::from(port.0)) else { return };
         match halves.rx.receive(&mut self.batch, MAX_BATCH) {
