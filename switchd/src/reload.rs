@@ -178,9 +178,9 @@ impl Control {
         Ok(())
     }
 
-    /// Mirrors what the configuration says; a port that was made anew is one that nobody has looked at yet.
+    /// Mirrors what the configuration says; a port that is new, or made anew, is one that nobody has looked at yet.
     fn set_mirrors_as(&self, new: &Config, changes: &Changes) -> anyhow::Result<()> {
-        if changes.mirrors || !changes.replaced.is_empty() {
+        if changes.mirrors || !changes.replaced.is_empty() || !changes.added.is_empty() {
             let mirrors = mirrors::of(&new.mirrors, &self.attachments);
             self.worker.ask(move |bridge, _| bridge.set_mirrors(mirrors))??;
         }

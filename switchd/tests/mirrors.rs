@@ -6,8 +6,8 @@ mod picture;
 use std::fs;
 
 use control::{CallError, ClientError};
-use picture::{BROADCAST, Picture, SOON, address, frame, mac, says};
-use testbed::{Capture, Switchd, ping, wait_until};
+use picture::{BROADCAST, Picture, SOON, address, frame, host, mac, says, wait_for_ping};
+use testbed::{Capture, FrameSocket, Switchd, ping, wait_until};
 
 /// Three hosts and an analyser on the fourth port, which sees what passes the first.
 fn start(mirror: &str) -> (Picture, Switchd) {
@@ -120,4 +120,57 @@ fn a_reload_begins_turns_and_ends_a_mirror() {
     assert!(client.show_mirrors().unwrap().is_empty());
     three.send(&frame(mac(4), mac(3), "three is a host again")).unwrap();
     four.receive_where(SOON, |frame| says(frame, "three is a host again")).unwrap();
+}
+
+#[test]
+fn ports_that_a_pattern_makes_are_looked_at_as_they_come_and_one_may_get_the_copies() {
+    let picture = Picture::of(2);
+    let file = |mirror: &str| {
+        format!(
+            "[ports.p1]\ntype = \"raw\"\n[ports.guests]\ntype = \"raw\"\ndevice = \"p*\"\n[[mirror]]\n{mirror}"
+        )
+    };
+    let switchd = Switchd::start(&picture.switch, &file("from = [\"guests\"]\nto = \"p9\"\n")).unwrap();
+    let mut client = switchd.control().unwrap();
+    let mut shown = move || client.show_mirrors().unwrap().remove(0);
+    let mirror = shown();
+    assert_eq!((mirror.from, mirror.to.as_str(), mirror.waits), (vec!["p2".to_owned()], "p9", true));
+
+    // The analyser comes, and then one more to be looked at.
+    let analyser = host(&picture.switch, 9);
+    wait_until(SOON, "the mirror has its port", || !shown().waits).unwrap();
+    let third = host(&picture.switch, 3);
+    wait_until(SOON, "p3 is looked at", || shown().from == ["p2", "p3"]).unwrap();
+    let seen = Capture::start(&analyser, "eth0", &["icmp"]).unwrap();
+    wait_for_ping(&third, &address(1));
+    assert_eq!(ping(&third, &address(1), 5).unwrap().lost(), 0);
+    // Each request and each answer once.
+    let frames = seen.stop().unwrap().len();
+    assert!(frames >= 12 && frames.is_multiple_of(2), "{frames}");
+    assert_eq!(ping(&analyser, &address(1), 1).unwrap().lost(), 1, "it is not to speak");
+
+    // Where it goes the mirror waits again, and nothing else has happened.
+    picture.switch.ip("link del p9").unwrap();
+    wait_until(SOON, "the mirror waits", || shown().waits).unwrap();
+    assert_eq!(ping(&third, &address(1), 2).unwrap().lost(), 0);
+
+    // One of them alone, by its name, before it is there.
+    let mut client = switchd.control().unwrap();
+    let refused = client.delete_port("guests");
+    let message = "ports of guests are part of the mirror to p9: change that first";
+    assert!(
+        matches!(&refused, Err(ClientError::Refused(CallError::Refused(said))) if said == message),
+        "{refused:?}"
+    );
+    let one = file("from = [\"p1\", \"p7\"]\nto = \"p2\"\n");
+    fs::write(switchd.directory().join("switchd.toml"), &one).unwrap();
+    assert_eq!(client.reload().unwrap().changes, ["mirror to p9 removed", "mirror to p2 added, from p1, p7"]);
+    assert_eq!(shown().from, ["p1"]);
+    let seventh = host(&picture.switch, 7);
+    wait_until(SOON, "p7 is looked at", || shown().from == ["p1", "p7"]).unwrap();
+    let mut two = picture.socket(2);
+    let mut seven = FrameSocket::open(&seventh, "eth0").unwrap();
+    seven.send(&frame(mac(8), mac(7), "seven")).unwrap();
+    two.receive_where(SOON, |frame| says(frame, "seven")).unwrap();
+    assert!(client.show_config().unwrap().ends_with("from = [\"p1\", \"p7\"]\nto = \"p2\"\n"));
 }

@@ -188,7 +188,9 @@ pub(crate) fn unknown_port(port: &At<String>, what: &str, ports: &[PlacedPort], 
         String::new()
     } else {
         let names = || ports.iter().map(|port| port.name.value.as_str());
-        match nearest(&port.value, names()) {
+        let on_it = |known: &&PlacedPort| known.device.as_ref().is_some_and(|on| on.value == port.value);
+        let of_device = ports.iter().find(on_it).map(|known| known.name.value.as_str());
+        match of_device.or_else(|| nearest(&port.value, names())) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => {
                 let list: Vec<String> = names().take(10).map(quoted).collect();

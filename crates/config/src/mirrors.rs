@@ -8,6 +8,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 use crate::check::{PlacedEntry, PlacedPort, stands_for_many, unknown_port};
 use crate::keys::MIRROR;
 use crate::model::{MirrorConfig, MirrorDirection};
+use crate::pattern;
 use crate::problem::{Findings, quoted};
 use crate::section::{At, Section, did_you_mean, type_name};
 
@@ -108,8 +109,8 @@ fn read_direction(section: &Section<'_>, findings: &mut Findings<'_>) -> MirrorD
     found.map_or(MirrorDirection::Both, |(_, direction)| *direction)
 }
 
-/// Every port that a mirror names is there, and none mirrors what a mirror sends; whoever gets the copies takes no
-/// other part.
+/// Every port that a mirror names is there or may be made, and none mirrors what a mirror sends; whoever gets the copies
+/// takes no other part.
 pub(crate) fn check(
     mirrors: &[PlacedMirror],
     ports: &[PlacedPort],
@@ -120,16 +121,14 @@ pub(crate) fn check(
     let named = |name: &At<String>| ports.iter().find(|port| port.name.value == name.value);
     for (place, mirror) in mirrors.iter().enumerate() {
         for from in &mirror.from {
-            match named(from) {
-                None if all_known => unknown_port(from, "to be mirrored", ports, findings),
-                Some(port) if port.max_ports.is_some() => stands_for_many(from, findings),
-                _ => {}
+            if all_known && named(from).is_none() && !may_be_made(from, ports) {
+                unknown_port(from, "to be mirrored", ports, findings);
             }
         }
         let Some(to) = &mirror.to else { continue };
         let shown = quoted(&to.value);
         match named(to) {
-            None if all_known => unknown_port(to, "to mirror to", ports, findings),
+            None if all_known && !may_be_made(to, ports) => unknown_port(to, "to mirror to", ports, findings),
             Some(port) if port.max_ports.is_some() => stands_for_many(to, findings),
             Some(port) if port.host.is_some() => {
                 let message = format!("{shown} is the host's own port: a mirror would cut the host off");
@@ -163,4 +162,11 @@ pub(crate) fn check(
             );
         }
     }
+}
+
+/// Whether a port of this name may be one that a pattern makes.
+fn may_be_made(name: &At<String>, ports: &[PlacedPort]) -> bool {
+    let patterns = ports.iter().filter(|port| port.max_ports.is_some());
+    let mut devices = patterns.filter_map(|port| port.device.as_ref());
+    !pattern::is_pattern(&name.value) && devices.any(|device| pattern::matches(&device.value, &name.value))
 }

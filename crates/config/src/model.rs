@@ -376,9 +376,10 @@ impl EntryType {
 /// `[[mirror]]`: a port that gets a copy of what passes others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorConfig {
-    /// The names of the ports that are looked at; at least one.
+    /// The names of the ports that are looked at, or of patterns, which stand for all ports that they make; at least one.
     pub from: Vec<String>,
-    /// The name of the port that gets the copies: none of those, nor of another mirror's, nor the host's.
+    /// The name of the port that gets the copies: none of those, nor of another mirror's, nor the host's. Where it is one
+    /// that a pattern made, it is not looked at with the others of that.
     pub to: String,
     /// Which way what is copied goes.
     pub direction: MirrorDirection,

@@ -22,8 +22,16 @@ pub(crate) fn check(pattern: &str) -> Result<(), (String, String)> {
     check_interface(&plain)
 }
 
+impl PatternConfig {
+    /// Whether a port of this name can be one that it makes.
+    #[must_use]
+    pub fn means(&self, name: &str) -> bool {
+        matches(&self.port.device, name)
+    }
+}
+
 /// Whether `name` is what `pattern` means: each `*` stands for any number of characters.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = name.strip_prefix(first) else { return false };
@@ -62,8 +70,7 @@ pub(crate) fn matched<'i>(
         if new.ports.iter().any(is_its_port) {
             continue;
         }
-        let Some(pattern) = config.patterns.iter().find(|known| matches(&known.port.device, interface))
-        else {
+        let Some(pattern) = config.patterns.iter().find(|known| known.means(interface)) else {
             continue;
         };
         match refusal(&new, fixed, pattern, interface) {

@@ -41,10 +41,16 @@ fn a_mirror_is_a_table_of_a_list_or_stands_alone() {
         MirrorConfig { direction: MirrorDirection::Egress, ..one },
     ];
     assert_eq!(mirrors("", more), expected);
+    // All that a pattern makes, or one of them, also before it is there.
+    let many = "[ports.many]\ntype = \"raw\"\ndevice = \"vnet*\"\n";
+    let made = mirrors(many, "[[mirror]]\nfrom = [\"many\", \"vnet7\"]\nto = \"vnet9\"\n");
+    assert_eq!((made[0].from.join(" "), made[0].to.as_str()), ("many vnet7".into(), "vnet9"));
 }
 
 #[test]
 fn what_would_go_round_or_lead_nowhere_is_told_with_the_way_out() {
+    let many =
+        |mirror: &str| format!("[ports.many]\ntype = \"raw\"\ndevice = \"vnet*\"\n[[mirror]]\n{mirror}");
     let with = |rest: &str| format!("[[mirror]]\nfrom = [\"a\"]\nto = \"probe\"\n{rest}");
     for (text, says, help) in [
         ("[[mirror]]\nto = \"probe\"\n".to_owned(), "[[mirror]] has no `from`", "from = [\"lan\"]"),
@@ -74,11 +80,10 @@ fn what_would_go_round_or_lead_nowhere_is_told_with_the_way_out() {
         (with("direction = \"in\"\n"), "unknown direction `in`", "ingress"),
         (with("vlan = 4095\n"), "`vlan` in [[mirror]]", "4094"),
         (with("color = 1\n"), "unknown key `color` in [[mirror]]", "from"),
-        (
-            "[ports.many]\ntype = \"raw\"\ndevice = \"vnet*\"\n[[mirror]]\nfrom = [\"many\"]\nto = \"probe\"\n".into(),
-            "`many` is no port",
-            "one interface",
-        ),
+        (many("from = [\"a\"]\nto = \"many\"\n"), "`many` is no port", "one interface"),
+        (many("from = [\"vnet*\"]\nto = \"probe\"\n"), "no port `vnet*` to be mirrored", "`many`?"),
+        (many("from = [\"veth0\"]\nto = \"probe\"\n"), "no port `veth0` to be mirrored", "ports of this"),
+        (many("from = [\"many\", \"vnet0\"]\nto = \"vnet0\"\n"), "would be mirrored itself", "remove it"),
         (
             with("[[fdb]]\nmac = \"02:00:00:00:00:01\"\nport = \"probe\"\n"),
             "nobody is behind `probe`",

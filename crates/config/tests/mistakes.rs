@@ -442,6 +442,13 @@ fn static_entries() {
         3,
         "\"tap0\"",
         "no port `tap0` for this static entry",
+        "did you mean `lan`?",
+    );
+    added(
+        &entry("02:00:5e:10:00:01", "vnet7"),
+        3,
+        "\"vnet7\"",
+        "no port `vnet7` for this static entry",
         "the ports of this file: `lan`, `uplink`",
     );
     let twice = entry("02:00:5e:10:00:0a", "lan") + &entry("02-00-5E-10-00-0A", "uplink");

@@ -375,6 +375,9 @@ pub struct Mirror {
     pub direction: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<u16>,
+    /// The port that gets the copies is still to be made.
+    #[serde(default)]
+    pub waits: bool,
     pub frames: u64,
     pub missed: u64,
 }

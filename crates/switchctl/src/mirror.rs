@@ -21,10 +21,11 @@ pub(crate) fn run(client: &mut Client, action: &MirrorAction, form: Form) -> Res
 
 /// As `probe: from vm1, vm2 both vlan 10`.
 fn text(mirror: &Mirror, form: Form) -> String {
-    let Mirror { from, to, direction, vlan, frames, missed } = mirror;
+    let Mirror { from, to, direction, vlan, waits, frames, missed } = mirror;
     let from = if from.is_empty() { "no port".to_owned() } else { from.join(", ") };
     let vlan = vlan.map(|vlan| format!(" vlan {vlan}")).unwrap_or_default();
-    let mut text = format!("{to}: from {from} {direction}{vlan}\n");
+    let waits = if *waits { ", waits for the port" } else { "" };
+    let mut text = format!("{to}: from {from} {direction}{vlan}{waits}\n");
     if form.statistics {
         text += &format!("    frames {frames} missed {missed}\n");
     }

@@ -163,6 +163,17 @@ impl Control {
         let mut new = self.config.clone();
         new.patterns.retain(|pattern| pattern.port.name != name);
         new.ports.retain(|port| port.made_by.as_deref() != Some(name));
+        let is_there = |name: &&String| {
+            let is = |port: &PortConfig| port.name == **name;
+            new.ports.iter().any(is) || new.patterns.iter().any(|of| is(&of.port) || of.means(name))
+        };
+        let names_it =
+            |mirror: &&MirrorConfig| !mirror.from.iter().chain([&mirror.to]).all(|of| is_there(&of));
+        if let Some(mirror) = new.mirrors.iter().find(names_it) {
+            let message =
+                format!("ports of {name} are part of the mirror to {}: change that first", mirror.to);
+            return Err(CallError::Refused(message));
+        }
         if new.patterns.is_empty() && new.ports.is_empty() {
             let message = format!("{name} is all there is: a switch without ports has nothing to do");
             return Err(CallError::Refused(message));

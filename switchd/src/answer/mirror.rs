@@ -1,33 +1,32 @@
 //! The mirrors, and what each has copied.
 
-use bridge::Mirror;
-use config::MirrorDirection;
+use config::MirrorConfig;
 use control::{CallError, types};
 
 use crate::answer::no_answer;
 use crate::control::Control;
+use crate::mirrors::looked_at;
 
 impl Control {
-    /// All mirrors, in the order of the configuration.
+    /// All mirrors, in the order of the configuration; one that waits for its port has copied nothing.
     pub(super) fn show_mirrors(&self) -> Result<Vec<types::Mirror>, CallError> {
         let asked = self.worker.ask(|bridge, _| bridge.mirrors().cloned().collect::<Vec<_>>());
-        let shown = asked.map_err(no_answer)?.into_iter().map(|(mirror, counters)| types::Mirror {
-            from: mirror.from.iter().map(|port| self.name(*port).to_owned()).collect(),
-            to: self.name(mirror.to).to_owned(),
-            direction: direction(&mirror).to_owned(),
-            vlan: mirror.vlan.map(frame::Vid::get),
-            frames: counters.frames,
-            missed: counters.missed,
-        });
-        Ok(shown.collect())
+        let running = asked.map_err(no_answer)?;
+        let mirrors = &self.config.mirrors;
+        let shown = |config: &MirrorConfig| {
+            let ports = looked_at(config, mirrors, &self.attachments);
+            let counters = running.iter().find(|(mirror, _)| self.name(mirror.to) == config.to);
+            let counters = counters.map(|(_, counters)| *counters);
+            types::Mirror {
+                from: ports.map(|port| port.config.name.clone()).collect(),
+                to: config.to.clone(),
+                direction: config.direction.word().to_owned(),
+                vlan: config.vlan.map(frame::Vid::get),
+                waits: counters.is_none(),
+                frames: counters.unwrap_or_default().frames,
+                missed: counters.unwrap_or_default().missed,
+            }
+        };
+        Ok(mirrors.iter().map(shown).collect())
     }
-}
-
-fn direction(mirror: &Mirror) -> &'static str {
-    let direction = match (mirror.ingress, mirror.egress) {
-        (true, false) => MirrorDirection::Ingress,
-        (false, true) => MirrorDirection::Egress,
-        _ => MirrorDirection::Both,
-    };
-    direction.word()
 }
