@@ -9,9 +9,6 @@ use crate::vlans::TagEdit;
 /// Most events that are kept between two calls of [`Deliveries::clear`].
 const MAX_EVENTS: usize = 16;
 
-/// Most drops that are told of between two calls of it; all are counted.
-const MAX_LOST: usize = 64;
-
 /// Queues of frame indices by egress port. The caller owns it and uses it again every turn; nothing is
 /// allocated after [`Deliveries::new`].
 #[derive(Debug)]
@@ -46,7 +43,8 @@ impl Deliveries {
             touched: Vec::with_capacity(MAX_PORTS),
             events: Vec::with_capacity(MAX_EVENTS),
             events_left_out: 0,
-            lost: Vec::with_capacity(MAX_LOST),
+            // Each frame is lost once on its way in, or once at each port. Memory that is not used is not there.
+            lost: Vec::with_capacity(max_batch * (MAX_PORTS + 1)),
         }
     }
 
@@ -102,16 +100,16 @@ impl Deliveries {
         self.events_left_out
     }
 
-    /// Frames that were dropped, and why: the first few of this turn.
+    /// Frames that were dropped, and why: all of this turn.
     #[must_use]
     pub fn lost(&self) -> &[Lost] {
         &self.lost
     }
 
-    /// Notes a drop, if there is room.
+    /// Notes a drop. There is room for all of `max_batch` frames; what is beyond that is told to nobody.
     #[cold]
     pub(crate) fn lose(&mut self, lost: Lost) {
-        if self.lost.len() < MAX_LOST {
+        if self.lost.len() < self.lost.capacity() {
             self.lost.push(lost);
         }
     }

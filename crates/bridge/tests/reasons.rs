@@ -274,3 +274,23 @@ fn a_frame_to_be_cut_is_judged_by_its_segments() {
         assert_eq!(bridge.counters(b).dropped(DropReason::Mtu) - before, u64::from(!passes), "{gso_size}");
     }
 }
+
+/// As many as there can be: each of a turn's frames lost at each port.
+#[test]
+fn every_drop_of_a_turn_is_told() {
+    const FRAMES: u16 = 64;
+    let mut bridge = Bridge::new(BridgeSettings::default());
+    let ports: Vec<PortId> = (0..20).map(|_| port(&mut bridge)).collect();
+    ports.iter().for_each(|port| bridge.set_mtu(*port, Some(100)));
+    let long = bytes(BROADCAST, station(1), 200);
+    let frame = Frame::parse(&long, 0, None, Offload::default());
+    let mut out = Deliveries::new(usize::from(FRAMES));
+    for index in 0..FRAMES {
+        bridge.forward(ports[0], index, long.len(), &frame, T, &mut out);
+    }
+    assert_eq!(out.lost().len(), usize::from(FRAMES) * (ports.len() - 1));
+    let counted: u64 = ports.iter().map(|port| bridge.counters(*port).dropped(DropReason::Mtu)).sum();
+    assert_eq!(counted, out.lost().len() as u64);
+    out.clear();
+    assert!(out.lost().is_empty());
+}

@@ -34,8 +34,8 @@ enum Interface {
     None,
     /// Described; of this number.
     Known(u32),
-    /// To be described, by this block, before its first frame.
-    New(Box<[u8]>),
+    /// To be described, by this block, before its first frame; so many found no room until now.
+    New(Box<[u8]>, u64),
 }
 
 /// One capture.
@@ -88,7 +88,7 @@ impl Capture {
 
     pub(super) fn add_port(&mut self, port: PortId, interface: Box<[u8]>) {
         self.tallies.reserve(self.interfaces.len());
-        *self.place(port) = Interface::New(interface);
+        *self.place(port) = Interface::New(interface, 0);
     }
 
     pub(super) fn forget(&mut self, port: PortId) {
@@ -117,17 +117,18 @@ impl Capture {
             return;
         }
         let Some(interface) = self.interfaces.get_mut(usize::from(port.0)) else { return };
-        let (number, new) = match interface {
+        let (number, new, undescribed) = match interface {
             Interface::None => return,
-            Interface::Known(number) => (*number, &[][..]),
-            Interface::New(block) => (self.tallies.len() as u32, &**block),
+            Interface::Known(number) => (*number, &[][..], None),
+            Interface::New(block, missed) => (self.tallies.len() as u32, &**block, Some(missed)),
         };
         let length = shown.len();
         let captured = length.min(filter.snaplen as usize);
         let whole = pcapng::packet_len(captured, tail);
         let has_room = self.ring.slots() >= whole + new.len();
-        if !has_room && !new.is_empty() {
-            // It has no number yet: what it misses is counted once it has.
+        if !has_room && let Some(missed) = undescribed {
+            // It has no number yet: what it misses is told once it has.
+            *missed += 1;
             return;
         }
         if has_room {
@@ -145,9 +146,9 @@ impl Capture {
             put(&(whole as u32).to_le_bytes());
             self.wrote = true;
         }
-        if !new.is_empty() {
+        if let Interface::New(_, missed) = *interface {
             *interface = Interface::Known(number);
-            self.tallies.push(Tally::default());
+            self.tallies.push(Tally { received: missed, missed });
         }
         if let Some(tally) = self.tallies.get_mut(number as usize) {
             tally.received += 1;
@@ -197,5 +198,28 @@ impl<'a> Shown<'a> {
             bytes -= taken;
             &piece[..taken]
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_port_missed_before_it_was_described_is_counted_too() {
+        let (ring, mut reader) = rtrb::RingBuffer::new(256);
+        let filter = Filter { incoming: true, outgoing: true, drops: false, vlan: None, snaplen: 64 };
+        let mut capture = Capture::new(1, filter, &[PortId(0)], ring, Arc::default());
+        let tail = Tail::new(Way::In, None);
+        let write = |capture: &mut Capture, port| {
+            capture.write(PortId(port), Way::In, 0, false, 0, &tail, &Shown::raw((&[0; 60], None)));
+        };
+        (0..3).for_each(|_| write(&mut capture, 0));
+        capture.add_port(PortId(1), pcapng::interface("late", 64).into());
+        (0..3).for_each(|_| write(&mut capture, 1));
+        let ready = reader.slots();
+        reader.read_chunk(ready).unwrap().commit_all();
+        write(&mut capture, 1);
+        assert_eq!(capture.end(), [Tally { received: 3, missed: 1 }, Tally { received: 4, missed: 3 }]);
     }
 }
