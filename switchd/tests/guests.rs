@@ -8,7 +8,9 @@ use std::thread;
 
 use testbed::guest::{guest_to_guest, guest_to_namespace, namespace_to_guest};
 use testbed::link::move_device;
-use testbed::{End, FrameSocket, Guest, GuestOptions, Namespace, Switchd, ping, veth};
+use testbed::{
+    End, FrameSocket, Guest, GuestOptions, Namespace, Switchd, guest as machine, page, ping, veth,
+};
 
 const CONFIG: &str = r#"
 [ports.uplink]
@@ -23,6 +25,8 @@ device = "vnet1"
 type = "raw"
 device = "vnet2"
 "#;
+
+const SOON: std::time::Duration = std::time::Duration::from_secs(10);
 
 const OUTSIDE: u8 = 3;
 const HOST: u8 = 4;
@@ -142,4 +146,44 @@ fn a_stopped_guest_is_accounted_for_and_slows_nobody() {
         ping(&whole.outside, &v4(1), 1).is_ok_and(|ping| ping.lost() == 0)
     })
     .unwrap();
+}
+
+/// The commands of docs/machines.md, with what a guest boots in place of the dots.
+#[test]
+fn qemu_by_hand_as_the_page_says() {
+    let page = include_str!("../../docs/machines.md");
+    let config = page::block(page::section(page, "libvirt").unwrap(), "toml", 0).unwrap();
+    let commands = page::block(page::section(page, "QEMU by hand").unwrap(), "sh", 0).unwrap();
+    let (host, outside) = (Namespace::new("host").unwrap(), Namespace::new("outside").unwrap());
+    veth(End::new(&host, "eth0"), end(&outside, "eth0", OUTSIDE)).unwrap();
+    let daemon = Switchd::start(&host, config).unwrap();
+    let mut client = daemon.control().unwrap();
+    let mut has_link = || client.show_port("vnet0").is_ok_and(|port| port.device.is_some_and(|on| on.up));
+
+    let directory = tempfile::TempDir::with_prefix("by-hand-").unwrap();
+    let console = directory.path().join("console");
+    let (kernel, root, line) = machine::boot_files(&format!("{}/24", v4(1))).unwrap();
+    let dots = format!(
+        "-accel tcg -M q35 -m 256 -nodefaults -display none -serial file:{} -kernel {} -initrd {} -append \"{line}\" \
+         -global virtio-net-pci.romfile=",
+        console.display(),
+        kernel.display(),
+        root.display(),
+    );
+    let (before, qemu) = commands.split_once("qemu-system").unwrap();
+    host.run(&format!("env USER=root sh -e -c '{before}'")).unwrap();
+    testbed::wait_until(SOON, "the TAP has a port", || client_has(&daemon, "vnet0")).unwrap();
+    assert!(!has_link(), "nobody holds the TAP");
+    let start = format!("exec qemu-system{}", qemu.replace('…', &dots));
+    let process = host.spawn(&format!("sh -e -c '{start}'")).unwrap();
+    let booted = machine::wait_for_boot(&console, 0);
+    booted.unwrap_or_else(|error| panic!("{error:#}\n{:?}", process.lines()));
+    assert_eq!(ping(&outside, &v4(1), 3).unwrap().lost(), 0);
+    assert!(has_link());
+    drop(process);
+    testbed::wait_until(SOON, "the link ends with QEMU", || !has_link()).unwrap();
+}
+
+fn client_has(daemon: &Switchd, port: &str) -> bool {
+    daemon.control().unwrap().show_port(port).is_ok()
 }

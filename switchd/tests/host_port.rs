@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 
 use picture::{SOON, quiet, wait_for_ping};
 use testbed::link::add_address;
-use testbed::{End, Namespace, Switchd, ping, veth};
+use testbed::{End, Namespace, Switchd, page, ping, veth};
 
 const PAGE: &str = include_str!("../../docs/host-port.md");
 
@@ -17,10 +17,8 @@ const PAGE: &str = include_str!("../../docs/host-port.md");
 const FAR: &str = "198.18.99.1";
 const HOST: &str = "198.18.0.2";
 
-/// What stands in the page's `number`th block of this language.
 fn block(language: &str, number: usize) -> &'static str {
-    let start = format!("```{language}\n");
-    PAGE.split(&start).nth(number + 1).unwrap().split("```").next().unwrap()
+    page::block(PAGE, language, number).unwrap()
 }
 
 struct World {

@@ -12,6 +12,7 @@ mod lab;
 mod qemu;
 mod transfer;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -179,6 +180,34 @@ impl Guest {
         let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("no process id")?;
         kill_process(pid, signal).with_context(|| format!("QEMU on {} has ended", self.options.tap))
     }
+}
+
+/// The kernel and the first root of a guest, for who starts QEMU otherwise, and the kernel's command line with which it
+/// has `address` (with its prefix length) on its card and heeds its power button.
+///
+/// # Errors
+/// The kernel or busybox are not installed.
+pub fn boot_files(address: &str) -> Result<(PathBuf, PathBuf, String)> {
+    let image = image::image(&image::GUEST)?;
+    Ok((image.kernel, image.root, format!("{} address={address}", qemu::COMMAND_LINE)))
+}
+
+/// How often such a guest says in the file of its console that it has booted.
+#[must_use]
+pub fn boots(console: &Path) -> usize {
+    let said = std::fs::read(console).unwrap_or_default();
+    String::from_utf8_lossy(&said).matches("\u{1}ready").count()
+}
+
+/// Waits until it has said so more than `before` times.
+///
+/// # Errors
+/// It does not; the message shows its console.
+pub fn wait_for_boot(console: &Path, before: usize) -> Result<()> {
+    wait_until(qemu::BOOT, "the guest has booted", || boots(console) > before).with_context(|| {
+        let said = std::fs::read(console).unwrap_or_default();
+        format!("its console:\n{}", String::from_utf8_lossy(&said))
+    })
 }
 
 /// What is missing on this machine to start a guest, each with the Debian package that has it.

@@ -1,5 +1,5 @@
 //! What tests, benches and the demo are built on: network namespaces and the wires between them, virtual
-//! hosts that send and check traffic, QEMU guests, machines that boot a systemd, packet capture, and a running `switchd` to put in the
+//! hosts that send and check traffic, QEMU guests, a libvirt, machines that boot a systemd, packet capture, and a running `switchd` to put in the
 //! middle. Never shipped.
 //!
 //! Everything here needs root and a Linux machine. Whatever it makes, a namespace, a guest, a process,
@@ -22,9 +22,11 @@ pub mod command;
 pub mod datagrams;
 pub mod frame_socket;
 pub mod guest;
+pub mod libvirt;
 pub mod link;
 pub mod machine;
 pub mod namespace;
+pub mod page;
 pub mod pattern;
 pub mod pcap;
 pub mod ping;
@@ -34,12 +36,14 @@ pub mod stream;
 pub mod switchd;
 pub mod target;
 pub mod tcp;
+pub mod terminal;
 pub mod wait;
 
 pub use capture::Capture;
 pub use datagrams::udp_exchange;
 pub use frame_socket::FrameSocket;
 pub use guest::{Guest, GuestOptions, Lab, test_in_lab};
+pub use libvirt::Libvirt;
 pub use link::{End, kernel_bridge, veth};
 pub use machine::Machine;
 pub use namespace::Namespace;
@@ -49,4 +53,5 @@ pub use service::Service;
 pub use stream::{Stream, Streamed};
 pub use switchd::{Summary, Switchd};
 pub use tcp::{Transfer, tcp_transfer};
+pub use terminal::Terminal;
 pub use wait::wait_until;

@@ -7,6 +7,8 @@ mod deb;
 mod demo;
 mod guest_suite;
 mod interrupt;
+mod leaks;
+mod libvirt;
 mod mutants;
 mod restart_loss;
 mod run;
@@ -46,6 +48,8 @@ enum Task {
     Deb(deb::Deb),
     /// Measure what is lost while the process of the service changes
     RestartLoss(restart_loss::RestartLoss),
+    /// Start, reboot and destroy a virtual machine of libvirt over and over, and look for what is left over
+    Libvirt(libvirt::Cycles),
     #[command(hide = true)]
     Generate(throughput::Generate),
     #[command(hide = true)]
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Task::Throughput(options) => throughput::run(&options),
         Task::Deb(options) => deb::run(&options),
         Task::RestartLoss(options) => restart_loss::run(&options),
+        Task::Libvirt(options) => libvirt::run(&options),
         Task::Generate(options) => throughput::run_generator(&options),
         Task::BareLoop(options) => throughput::run_bare_loop(&options),
     };

@@ -3,14 +3,15 @@
 
 mod guest;
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use testbed::service::{CONFIG, Service};
 use testbed::{FrameSocket, Stream, Streamed, tcp_transfer};
+
+use crate::leaks::{self, Held};
+use crate::run::switchd;
 
 /// Frames a second of a restart, and of a SIGKILL.
 const RESTART_RATE: u32 = 100_000;
@@ -52,13 +53,7 @@ enum From {
 /// Runs all measurements and shows each.
 #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
 pub(crate) fn run(options: &RestartLoss) -> Result<()> {
-    let switchd = match &options.switchd {
-        Some(path) => path.clone(),
-        None => {
-            testbed::command::run("cargo build --quiet --release --package switchd")?;
-            testbed::target::target_directory().join("release/switchd")
-        }
-    };
+    let switchd = switchd(options.switchd.as_deref())?;
     if let Some(changes) = options.guest {
         return guest::run(&switchd, changes);
     }
@@ -185,26 +180,14 @@ fn tcp(service: &Service) -> Result<()> {
     Ok(())
 }
 
-/// What a process holds may be larger after a hundred restarts only by chance, not by a hundred times anything.
+/// What a process holds is no more after a hundred restarts.
 fn leaks(service: &Service, restarts: u32) -> Result<()> {
-    let look = || -> Result<BTreeMap<&str, u64>> {
+    let look = || -> Result<Held> {
         let (pid, _) = service.machine.threads("switchd.service")?.first().cloned().context("no process")?;
-        let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-        let resident = resident.trim().trim_end_matches(" kB").parse::<u64>()?;
-        let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64;
-        let kept = service.property("NFileDescriptorStore").parse()?;
-        let rules = service.machine.namespace().run("nft list tables")?.lines().count() as u64;
-        let devices = service.machine.namespace().ip("-o link")?.lines().count() as u64;
-        Ok([
-            ("resident kB", resident),
-            ("descriptors", open),
-            ("in the store", kept),
-            ("nft tables", rules),
-            ("devices", devices),
-            ("entries", service.stations()?.len() as u64),
-        ]
-        .into())
+        let mut held = leaks::held(pid.unsigned_abs(), service.machine.namespace())?;
+        held.insert("in the store", service.property("NFileDescriptorStore").parse()?);
+        held.insert("entries", service.stations()?.len() as u64);
+        Ok(held)
     };
     restart(service)?;
     let before = look()?;
@@ -213,13 +196,7 @@ fn leaks(service: &Service, restarts: u32) -> Result<()> {
     }
     let after = look()?;
     println!("before {restarts} restarts in a row: {before:?}\nafter:  {after:?}");
-    for (name, was) in before {
-        let room = if name == "resident kB" { was / 2 } else { 0 };
-        ensure!(
-            after[name] <= was + room && after[name] + room >= was,
-            "{name}: {was}, then {}",
-            after[name]
-        );
-    }
+    leaks::compare(&before, &after)?;
+    ensure!(after["entries"] == before["entries"], "stations are forgotten");
     service.pings()
 }

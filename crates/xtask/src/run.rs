@@ -1,6 +1,6 @@
 //! Cargo and other commands, with their output where ours goes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -32,4 +32,16 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// Whether a command can be run and succeeds, whatever it says.
 pub(crate) fn works(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
+}
+
+/// The `switchd` to measure or to test: the one that was named, else a release build of this workspace.
+///
+/// # Errors
+/// It can't be built.
+pub(crate) fn switchd(named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(path) = named {
+        return Ok(path.to_owned());
+    }
+    run(&mut cargo(&["build", "--locked", "--quiet", "--release", "--package", "switchd"]))?;
+    Ok(testbed::target::target_directory().join("release/switchd"))
 }

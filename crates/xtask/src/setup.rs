@@ -18,7 +18,7 @@ pub(crate) enum Use {
 }
 
 /// Debian packages: name, who needs it, what for.
-const PACKAGES: [(&str, Use, &str); 15] = [
+const PACKAGES: [(&str, Use, &str); 17] = [
     ("iproute2", Use::Demo, "makes namespaces and wires"),
     ("iputils-ping", Use::Demo, "measures round-trip times"),
     ("qemu-system-x86", Use::Demo, "runs the virtual machines"),
@@ -30,6 +30,8 @@ const PACKAGES: [(&str, Use, &str); 15] = [
     ("nftables", Use::Everything, "shows in tests which rules are set"),
     ("ethtool", Use::Everything, "shows in tests which offloads are on"),
     ("iperf3", Use::Everything, "measures throughput"),
+    ("libvirt-daemon", Use::Everything, "runs virtual machines in tests as people run them"),
+    ("libvirt-clients", Use::Everything, "starts and destroys those (virsh)"),
     ("systemd-container", Use::Everything, "boots a systemd for the tests of the service"),
     ("mmdebstrap", Use::Everything, "makes the small Debian in which that runs"),
     ("prometheus", Use::Everything, "reads the metrics in tests, and checks their form (promtool)"),

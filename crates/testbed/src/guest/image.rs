@@ -29,11 +29,11 @@ pub(super) struct Contents {
     programs: &'static [&'static str],
 }
 
-/// A virtual machine on a port. Its modules are loaded by `init.sh`, or there for a test to load: tagged and tunnelled
-/// traffic.
+/// A virtual machine on a port. Its modules are loaded by `init.sh`, for its card and its power button, or there for a
+/// test to load: tagged and tunnelled traffic.
 pub(super) const GUEST: Contents = Contents {
     name: "guest",
-    modules: &["virtio_pci", "virtio_net", "8021q", "vxlan", "geneve", "ip_gre", "ipip"],
+    modules: &["virtio_pci", "virtio_net", "button", "evdev", "8021q", "vxlan", "geneve", "ip_gre", "ipip"],
     shell: "busybox",
     programs: &[],
 };

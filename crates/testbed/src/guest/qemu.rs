@@ -11,7 +11,10 @@ use super::console::{Answer, Console};
 use super::image::Image;
 
 /// Ample time to boot on a busy machine.
-const BOOT: Duration = Duration::from_secs(90);
+pub(super) const BOOT: Duration = Duration::from_secs(90);
+
+/// What the kernel is told.
+pub(super) const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 mitigations=off";
 
 /// How many lines of its console are shown of a guest that does not boot.
 const LAST_LINES: usize = 25;
@@ -47,7 +50,7 @@ impl Qemu {
             "stdio",
         ]);
         command.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(&image.root);
-        command.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]);
+        command.args(["-append", COMMAND_LINE]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().context("can't start QEMU")?;
         let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
