@@ -66,6 +66,15 @@ pub(crate) fn link(port: &Port) -> &'static str {
     }
 }
 
+/// The same in the words of `ip -j link`.
+fn operstate(port: &Port) -> &'static str {
+    match link(port) {
+        "up" => "UP",
+        "down" => "DOWN",
+        _ => "NOTPRESENT",
+    }
+}
+
 /// The flags that settings are in `bridge -d link`, each with whether it is on.
 fn flags(port: &Port) -> [(&'static str, bool); 10] {
     let settings = &port.settings;
@@ -95,7 +104,7 @@ fn as_json(port: &Port, master: &str) -> Value {
         "ifname": port.name,
         "device": port.device_name,
         "kind": port.kind,
-        "link": link(port),
+        "operstate": operstate(port),
         "master": master,
         "state": word(&PortState::ALL, port.settings.state),
         "host": port.settings.host,

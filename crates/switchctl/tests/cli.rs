@@ -55,7 +55,10 @@ fn ports_and_the_bridge_are_shown_and_set() {
         (&port["ifname"], &port["state"], &port["flood"], &port["group_fwd_mask"], &port["max_macs"]),
         (&json!("p1"), &json!("learning"), &json!(false), &json!("4000"), &json!(3))
     );
-    assert_eq!((&port["mtu"], &port["master"], &port["link"]), (&json!(1500), &json!("lab"), &json!("up")));
+    assert_eq!(
+        (&port["mtu"], &port["master"], &port["operstate"]),
+        (&json!(1500), &json!("lab"), &json!("UP"))
+    );
     let shown = switch.run("-d -s port show");
     assert!(shown.contains("p1: raw up mtu 1500 master lab state learning"), "{shown}");
     assert!(shown.contains("-: late@none0: raw waiting master lab state forwarding"), "{shown}");
