@@ -1,5 +1,5 @@
-//! `cargo xtask throughput`: the switch against Linux Bridge and against a bare read/write loop, or with VLAN
-//! filtering against itself without, in one run. All of them stand ready all the time, idle but for the one whose turn it is: samples are short and
+//! `cargo xtask throughput`: the switch against Linux Bridge and against a bare read/write loop, or against itself, with
+//! VLAN filtering, looked at, or of another build, in one run. All of them stand ready all the time, idle but for the one whose turn it is: samples are short and
 //! strictly in turn, and a ratio is the median of those of each round, so that it means something on a
 //! machine whose speed changes from second to second.
 //!
@@ -18,7 +18,7 @@ use anyhow::Result;
 use clap::Args;
 
 use self::report::Report;
-use self::rig::{Rig, Subject};
+use self::rig::{Compared, Rig, Subject};
 use self::sample::{Round, idle};
 
 pub(crate) use self::bare_loop::{BareLoop, run as run_bare_loop};
@@ -39,8 +39,14 @@ pub(crate) struct Throughput {
     #[arg(long, default_value_t = 1)]
     seconds: u32,
     /// Compare switchd with VLAN filtering and without instead
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["watched", "before"])]
     vlan: bool,
+    /// Compare switchd that is looked at, by a capture that nobody reads and by a mirror, with itself instead
+    #[arg(long, conflicts_with = "before")]
+    watched: bool,
+    /// Compare switchd with this other build of it instead
+    #[arg(long, value_name = "SWITCHD")]
+    before: Option<PathBuf>,
     /// Where the figures go as JSON
     #[arg(long, default_value = "target/throughput.json")]
     json: PathBuf,
@@ -48,8 +54,14 @@ pub(crate) struct Throughput {
 
 /// Runs the comparison and shows its table.
 pub(crate) fn run(options: &Throughput) -> Result<()> {
-    let programs = build()?;
-    let (subjects, ratios) = Subject::compared(options.vlan);
+    let programs = build(options.before.clone())?;
+    let compared = match options {
+        Throughput { vlan: true, .. } => Compared::Vlans,
+        Throughput { watched: true, .. } => Compared::Watched,
+        Throughput { before: Some(_), .. } => Compared::Builds,
+        _ => Compared::Peers,
+    };
+    let (subjects, ratios) = Subject::compared(compared);
     let rigs = subjects.iter().map(|subject| Rig::build(*subject, &programs));
     let mut rigs = rigs.collect::<Result<Vec<_>>>()?;
     let mut rounds = Vec::new();
@@ -71,10 +83,12 @@ pub(crate) fn run(options: &Throughput) -> Result<()> {
 struct Programs {
     switchd: PathBuf,
     xtask: PathBuf,
+    /// Another build of the switch.
+    before: Option<PathBuf>,
 }
 
-fn build() -> Result<Programs> {
+fn build(before: Option<PathBuf>) -> Result<Programs> {
     testbed::command::run("cargo build --quiet --release --package switchd --package xtask")?;
     let release = testbed::target::target_directory().join("release");
-    Ok(Programs { switchd: release.join("switchd"), xtask: release.join("xtask") })
+    Ok(Programs { switchd: release.join("switchd"), xtask: release.join("xtask"), before })
 }
