@@ -253,7 +253,7 @@ impl Bridge {
         self.lookup_in(NO_VLAN, mac)
     }
 
-    /// The same in the database of this number, which is that of the VLAN.
+    /// The same in the database of this number: that of the VLAN, or of its primary ([`Bridge::fid`]).
     #[inline]
     #[must_use]
     pub fn lookup_in(&self, fid: u16, mac: MacAddr) -> Option<PortId> {
@@ -275,7 +275,7 @@ impl Bridge {
     /// The same in a VLAN; `None` for what is in none, or in all.
     #[must_use]
     pub fn entry_in(&self, vlan: Option<Vid>, mac: MacAddr) -> Option<FdbEntry> {
-        self.fdb.show(Key::new(vlan.map_or(NO_VLAN, Vid::get), mac.to_u64()))
+        self.fdb.show(Key::new(vlan.map_or(NO_VLAN, |vlan| self.vlans.fid(vlan)), mac.to_u64()))
     }
 
     /// The entries in `places` places of the table from place `from` on, and the place to go on from; `None`

@@ -1,6 +1,7 @@
 //! Entries that the user makes and removes, with the rules of `bridge fdb` (`br_fdb_add`, `br_fdb_delete`
 //! in `net/bridge/br_fdb.c`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use frame::{MacAddr, Vid};
@@ -212,7 +213,7 @@ impl Bridge {
         let meant: Vec<Key> = self
             .fdb
             .iter()
-            .filter(|entry| vlan.is_none_or(|vlan| entry.fid == vlan.get()))
+            .filter(|entry| vlan.is_none_or(|vlan| entry.fid == self.vlans.fid(vlan)))
             .filter(|entry| port.is_none() || entry.port == port)
             .filter(|entry| kind.map_or_else(|| ages(entry.kind), |kind| entry.kind == kind))
             .filter(|entry| entry.kind != EntryKind::Local || !self.is_device(entry.mac))
@@ -227,10 +228,10 @@ impl Bridge {
     /// The places where an entry on `port` stands for this address.
     fn keys(&self, address: Address, port: Option<PortId>) -> impl Iterator<Item = Key> + use<> {
         let fids = match address.vlan {
-            Some(vlan) => vec![vlan.get()],
+            Some(vlan) => BTreeSet::from([self.vlans.fid(vlan)]),
             None => {
                 let vlans = port.filter(|_| self.vlans.on()).map(|port| self.vlans.entries(port));
-                let vlans = vlans.into_iter().flatten().map(|entry| entry.vid.get());
+                let vlans = vlans.into_iter().flatten().map(|entry| self.vlans.fid(entry.vid));
                 std::iter::once(NO_VLAN).chain(vlans).collect()
             }
         };
@@ -251,7 +252,7 @@ impl Bridge {
             if kind == EntryKind::Dynamic && !port.learns {
                 return Err(EntryRefused::NotLearning(id));
             }
-            if let Some(vlan) = vlan.filter(|vlan| self.vlans.entry(id, *vlan).is_none()) {
+            if let Some(vlan) = vlan.filter(|vlan| !self.vlans.shares(id, *vlan)) {
                 return Err(EntryRefused::NotInVlan(id, vlan));
             }
         }

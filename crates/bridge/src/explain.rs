@@ -1,7 +1,7 @@
 //! What would happen to a frame, and why: the stages of [`crate::pipeline`] on a copy of what they would meet,
 //! each stage's value written down.
 
-use frame::{EtherType, Frame, FrameFault, MacAddr};
+use frame::{EtherType, Frame, FrameFault, MacAddr, Vid};
 
 use crate::bridge::{Bridge, NO_VLAN};
 use crate::deliveries::Deliveries;
@@ -13,7 +13,7 @@ use crate::port::{Port, PortId};
 use crate::reason::DropReason;
 use crate::rules::flood::{Class, Origin, Refusal, refusal};
 use crate::rules::{reserved, vlan};
-use crate::vlans::{Classified, TagEdit, VID};
+use crate::vlans::{Classified, PrivateKind, PrivateRole, TagEdit, VID};
 
 /// What a frame is by its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct VlanStep {
     pub vid: u16,
     /// The priority of its tag, 0 to 7.
     pub priority: u16,
+    /// What the VLAN is in a private one.
+    pub private: Option<PrivateRole>,
 }
 
 /// What puts a frame into a VLAN.
@@ -187,7 +189,8 @@ impl Bridge {
             Some(tag) if classified.vid() == VID => VlanBy::Hidden(tag.vid()),
             Some(tag) => VlanBy::Wire(tag.vid()),
         };
-        Some(VlanStep { by, vid: classified.vid(), priority: classified.tci >> 13 })
+        let private = Vid::new(classified.vid()).and_then(|vid| self.private_role(vid));
+        Some(VlanStep { by, vid: classified.vid(), priority: classified.tci >> 13, private })
     }
 
     /// The entry that a lookup has found, in the frame's VLAN or in all.
@@ -332,7 +335,21 @@ impl VlanStep {
         };
         match self.vid {
             0 => "none: it has no VLAN's tag, and the port has no PVID".to_owned(),
-            vid => format!("VLAN {vid}, {by}; priority {}", self.priority),
+            vid => {
+                let private = self.private.map_or(String::new(), PrivateRole::words);
+                format!("VLAN {vid}{private}, {by}; priority {}", self.priority)
+            }
+        }
+    }
+}
+
+impl PrivateRole {
+    fn words(self) -> String {
+        let Self { kind, primary } = self;
+        match kind {
+            PrivateKind::Primary => " (primary)".to_owned(),
+            PrivateKind::Isolated => format!(" (isolated, of {primary})"),
+            PrivateKind::Community => format!(" (a community of {primary})"),
         }
     }
 }
@@ -357,6 +374,7 @@ impl Refusal {
             Self::Off(setting) => format!("{setting} is off"),
             Self::Isolated => "it is isolated, and so is the port that the frame came from".to_owned(),
             Self::NotInVlan => "it is not a member of the VLAN".to_owned(),
+            Self::PrivateVlan => "the frame's part of the private VLAN does not reach it".to_owned(),
             Self::VlanState(state) => format!("the VLAN's state there is {}", state.name()),
             Self::NotForHost => "the host gets no unicast to unknown stations unless promisc".to_owned(),
             Self::Mtu => "the frame is longer than its MTU allows".to_owned(),

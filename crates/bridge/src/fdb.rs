@@ -39,7 +39,7 @@ const AGE_BATCH: usize = 1024;
 pub struct FdbEntry {
     /// The station.
     pub mac: MacAddr,
-    /// The filtering database it belongs to: the number of the VLAN; 0 for what is in none, or in all.
+    /// The filtering database it belongs to: the number of the VLAN, or of its primary; 0 for what is in none, or in all.
     pub fid: u16,
     /// Where it is; a blackhole is nowhere.
     pub port: Option<PortId>,

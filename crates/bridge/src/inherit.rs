@@ -3,7 +3,7 @@
 
 use frame::Vid;
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, NO_VLAN};
 use crate::counters::PortCounters;
 use crate::fdb::{EntryKind, FdbCounters, FdbEntry, Key};
 use crate::moment::Moment;
@@ -21,7 +21,9 @@ impl Bridge {
             if entry.port.is_some_and(|port| self.ports.get(port).is_none()) {
                 continue;
             }
-            let key = Key::new(entry.fid, entry.mac.to_u64());
+            // Then it was a VLAN of its own, perhaps.
+            let fid = Vid::new(entry.fid).map_or(NO_VLAN, |vid| self.vlans.fid(vid));
+            let key = Key::new(fid, entry.mac.to_u64());
             match (entry.kind, entry.port, entry.updated) {
                 (EntryKind::Dynamic | EntryKind::Locked, Some(port), Some(updated)) if updated <= now => {
                     self.fdb.set_now(updated);

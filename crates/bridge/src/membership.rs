@@ -2,7 +2,7 @@
 //! `__br_vlan_set_default_pvid` in `net/bridge/br_vlan.c`). Every call is one change between two frames, and
 //! touches no other VLAN.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use frame::{EtherType, Frame, MacAddr, Tag, Vid};
@@ -13,7 +13,7 @@ use crate::port::PortId;
 use crate::rules::state::PortState;
 use crate::settings::VlanSettings;
 use crate::vlan_counters::VlanCounters;
-use crate::vlans::{Membership, VlanEntry};
+use crate::vlans::{Membership, Private, VlanEntry};
 
 /// Why the VLANs of a port can't be so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,21 +24,44 @@ pub enum VlanRefused {
     NotAMember(PortId, Vid),
     /// This number on the port's wire would be that of two VLANs.
     Ambiguous(PortId, Vid),
+    /// In two VLANs of a private one, of which the port can't be both: two secondaries without their primary, or the
+    /// primary and a secondary that is untagged.
+    Roles(PortId, Vid, Vid),
+    /// A VLAN would be in two private VLANs, or twice in one.
+    InTwo(Vid),
 }
 
+impl VlanRefused {
+    /// The reason in words, in which the port is called `port`.
+    #[must_use]
+    pub fn words(&self, port: &str) -> String {
+        match self {
+            Self::NoSuchPort(_) => format!("the bridge has no {port}"),
+            Self::NotAMember(_, vid) => format!("{port} is not a member of VLAN {vid}"),
+            Self::Ambiguous(_, wire) => format!(
+                "number {wire} on the wire of {port} would be that of two VLANs: give one of them another"
+            ),
+            Self::Roles(_, one, other) => format!(
+                "{port} can't be in VLANs {one} and {other} so: of a private VLAN, a host's port is in one secondary, a promiscuous port in the primary alone, and a link between switches in the primary and, tagged, in secondaries"
+            ),
+            Self::InTwo(vid) => {
+                format!("VLAN {vid} would be two parts of private VLANs, or twice the same: name it once")
+            }
+        }
+    }
+}
+
+/// The port by its number.
 impl fmt::Display for VlanRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSuchPort(port) => write!(f, "the bridge has no port number {}", port.0),
-            Self::NotAMember(port, vid) => {
-                write!(f, "port number {} is not a member of VLAN {vid}", port.0)
-            }
-            Self::Ambiguous(port, wire) => write!(
-                f,
-                "number {wire} on the wire of port number {} would be that of two VLANs: give one of them another",
-                port.0
-            ),
-        }
+        let port = match self {
+            Self::NoSuchPort(port)
+            | Self::NotAMember(port, _)
+            | Self::Ambiguous(port, _)
+            | Self::Roles(port, ..) => format!("port number {}", port.0),
+            Self::InTwo(_) => String::new(),
+        };
+        f.write_str(&self.words(&port))
     }
 }
 
@@ -100,13 +123,20 @@ impl Bridge {
     /// otherwise.
     ///
     /// # Errors
-    /// A [`VlanRefused`]: there is no such port, or another VLAN has its number on the wire.
+    /// A [`VlanRefused`]: there is no such port, another VLAN has its number on the wire, or is another part of the same
+    /// private VLAN.
     pub fn add_vlan(&mut self, port: PortId, vid: Vid, membership: Membership) -> Result<(), VlanRefused> {
         self.ports.get(port).ok_or(VlanRefused::NoSuchPort(port))?;
-        let others = self.vlans.entries(port).filter(|entry| entry.vid != vid);
-        let all: Vec<_> =
-            others.map(|entry| (entry.vid, entry.membership)).chain([(vid, membership)]).collect();
-        unambiguous(port, &all)?;
+        if membership.wire.is_some() || self.vlans.translates(port) || self.private_role(vid).is_some() {
+            let others = self.vlans.entries(port).filter(|entry| entry.vid != vid);
+            let all: Vec<_> =
+                others.map(|entry| (entry.vid, entry.membership)).chain([(vid, membership)]).collect();
+            let private = self.vlans.private();
+            let with_it: Vec<_> =
+                all.iter().filter(|(other, _)| private.of(*other) == private.of(vid)).copied().collect();
+            one_role_each(port, &with_it, private)?;
+            one_vlan_each(port, &all)?;
+        }
         self.join(port, vid, membership);
         Ok(())
     }
@@ -124,10 +154,12 @@ impl Bridge {
     /// What was learned in those that stay is not forgotten.
     ///
     /// # Errors
-    /// A [`VlanRefused`]: there is no such port, or two of them have the same number on the wire.
+    /// A [`VlanRefused`]: there is no such port, two of them have the same number on the wire, or are parts of one
+    /// private VLAN that do not go together.
     pub fn set_vlans(&mut self, port: PortId, vlans: &[(Vid, Membership)]) -> Result<(), VlanRefused> {
         self.ports.get(port).ok_or(VlanRefused::NoSuchPort(port))?;
-        unambiguous(port, vlans)?;
+        one_role_each(port, vlans, self.vlans.private())?;
+        one_vlan_each(port, vlans)?;
         let gone: Vec<Vid> = self.vlans.entries(port).map(|entry| entry.vid).collect();
         for vid in gone.into_iter().filter(|vid| vlans.iter().all(|(stays, _)| stays != vid)) {
             self.leave(port, vid);
@@ -170,7 +202,7 @@ impl Bridge {
     fn join(&mut self, port: PortId, vid: Vid, membership: Membership) {
         self.vlans.add(port, vid, membership);
         if let Some((mac, _)) = self.ports.get(port).and_then(|port| port.local) {
-            self.fdb.remove(Key::new(vid.get(), mac.to_u64()));
+            self.fdb.remove(Key::new(self.vlans.fid(vid), mac.to_u64()));
         }
     }
 
@@ -185,13 +217,22 @@ impl Bridge {
     /// The address of a port's device is its own in all of the port's VLANs, whatever was known of it there.
     pub(crate) fn own_in_vlans(&mut self, port: PortId, mac: MacAddr) {
         for entry in self.vlans.entries(port) {
-            self.fdb.remove(Key::new(entry.vid.get(), mac.to_u64()));
+            self.fdb.remove(Key::new(self.vlans.fid(entry.vid), mac.to_u64()));
         }
     }
 }
 
+/// Whether it is clear what the port is in each private VLAN.
+fn one_role_each(port: PortId, vlans: &[(Vid, Membership)], private: &Private) -> Result<(), VlanRefused> {
+    let in_private = vlans.iter().copied().filter(|(vid, _)| private.of(*vid).is_some());
+    let all: BTreeMap<Vid, Membership> = in_private.collect();
+    let is_untagged = |vid| all.get(&vid).is_some_and(|membership| membership.untagged);
+    let conflict = private.conflict(|vid| all.contains_key(&vid), is_untagged);
+    conflict.map_or(Ok(()), |(one, other)| Err(VlanRefused::Roles(port, one, other)))
+}
+
 /// Whether each number on the port's wire is that of one VLAN; without other numbers there it always is.
-fn unambiguous(port: PortId, vlans: &[(Vid, Membership)]) -> Result<(), VlanRefused> {
+fn one_vlan_each(port: PortId, vlans: &[(Vid, Membership)]) -> Result<(), VlanRefused> {
     if vlans.iter().all(|(_, membership)| membership.wire.is_none()) {
         return Ok(());
     }

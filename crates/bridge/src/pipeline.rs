@@ -323,7 +323,7 @@ impl Bridge {
         self.ports.iter().find_map(|(id, port)| {
             let (_, kind) = port.local.filter(|(local, _)| *local == mac)?;
             let way = if kind == LocalKind::Kernel { Way::Kernel } else { Way::Host };
-            self.vlans.entry(id, vid).map(|_| Found { port: id, way })
+            self.vlans.shares(id, vid).then_some(Found { port: id, way })
         })
     }
 
@@ -458,6 +458,7 @@ impl Bridge {
             Targets::AndHost(_, host) => Ok(Targets::One(host)),
             Targets::One(port) => Err(match vlan::refusal(&self.vlans, port, vlan) {
                 Some(Refusal::VlanState(_)) => DropReason::EgressVlanBlocked,
+                Some(Refusal::PrivateVlan) => DropReason::PrivateVlan,
                 _ => DropReason::EgressVlan,
             }),
             Targets::Flood(..) => Ok(targets),
@@ -503,7 +504,8 @@ impl Bridge {
         let Some(port) = self.ports.get_mut(egress) else { return };
         port.counters.copies += 1;
         if COUNTS {
-            self.vlans.counting.sent(egress, vlan.vid(), vlan_bytes(frame, vlan));
+            let vid = self.vlans.counted_in(egress, vlan.vid());
+            self.vlans.counting.sent(egress, vid, vlan_bytes(frame, vlan));
         }
         if judged_len(frame, vlan) > port.max_len {
             port.counters.drop(DropReason::Mtu, 1);

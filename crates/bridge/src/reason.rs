@@ -134,6 +134,9 @@ reasons! {
     EgressVlan, Ingress, "egress_vlan",
         "the destination is on a port that is not a member of the frame's VLAN",
         "add the VLAN to that port, also if it is the host's, or remove the entry that names it";
+    PrivateVlan, Ingress, "private_vlan",
+        "the destination is in the same private VLAN, on a port that the frame's secondary VLAN does not reach",
+        "nothing to do if the stations are to be kept apart; otherwise put both into one community, or one of them into the primary VLAN";
     EgressVlanBlocked, Ingress, "egress_vlan_blocked",
         "the destination is on a port where the frame's VLAN is not forwarding",
         "set the state of that VLAN on that port to forwarding";

@@ -3,6 +3,7 @@
 //! frame, in a few bits for each VLAN and port ([`lines`]).
 
 mod lines;
+mod private;
 mod table;
 
 use frame::{EtherType, Frame, Vid};
@@ -12,7 +13,9 @@ use crate::rules::state::PortState;
 use crate::settings::VlanSettings;
 use crate::vlan_counters::Counting;
 pub(crate) use lines::Came;
-use lines::Lines;
+use lines::{Lines, Passage};
+pub(crate) use private::Private;
+pub use private::{PrivateKind, PrivateRole, PrivateVlan};
 use table::Table;
 
 /// Numbers of VLANs, those that can't be among them.
@@ -69,7 +72,7 @@ pub struct VlanEntry {
 /// To which VLAN a frame belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Classified {
-    /// Where its stations are looked up; 0 where VLANs are not told apart.
+    /// Where its stations are looked up, by its number or its primary's; 0 where VLANs are not told apart.
     pub(crate) fid: u16,
     /// What its tag says, or would say; its VLAN is 0 if there is none for it.
     pub(crate) tci: u16,
@@ -95,6 +98,7 @@ pub(crate) struct Vlans {
     tables: Vec<Option<Box<Table>>>,
     /// By port; as long as a mask, so that no frame needs a check.
     ingress: Box<[Ingress; PORTS]>,
+    private: Private,
     lines: Lines,
     pub(crate) counting: Counting,
 }
@@ -106,6 +110,7 @@ impl Vlans {
             tpid: settings.protocol.tpid(),
             tables: Vec::new(),
             ingress: Box::new([Ingress::default(); PORTS]),
+            private: Private::default(),
             lines: Lines::default(),
             counting: Counting::new(settings),
         }
@@ -116,6 +121,7 @@ impl Vlans {
         Self {
             tables: self.tables.clone(),
             ingress: self.ingress.clone(),
+            private: self.private.clone(),
             lines: self.lines.clone(),
             counting: Counting::Off,
             ..*self
@@ -167,11 +173,10 @@ impl Vlans {
     }
 
     pub(crate) fn remove_port(&mut self, port: PortId) {
-        let Some(table) = self.tables.get_mut(usize::from(port.0)).and_then(Option::take) else { return };
-        self.ingress[usize::from(port.0) % PORTS] = Ingress::default();
-        self.counting.remove_port(port);
-        for vid in Vid::MIN.to(Vid::MAX).filter(|vid| table.members.has(*vid)) {
-            self.resolve(port, vid);
+        if self.tables.get_mut(usize::from(port.0)).and_then(Option::take).is_some() {
+            self.ingress[usize::from(port.0) % PORTS] = Ingress::default();
+            self.counting.remove_port(port);
+            self.lines.leave(port);
         }
     }
 
@@ -243,15 +248,84 @@ impl Vlans {
         self.table(port)?.pvid
     }
 
-    /// Works out the bits of one port in one VLAN.
+    /// Makes these the private VLANs; says which there were.
+    pub(crate) fn set_private(&mut self, private: Private) -> Private {
+        let before = std::mem::replace(&mut self.private, private);
+        self.resolve_all();
+        before
+    }
+
+    /// The private VLANs.
+    pub(crate) fn private(&self) -> &Private {
+        &self.private
+    }
+
+    /// Whether some VLAN has another number on the port's wire.
+    pub(crate) fn translates(&self, port: PortId) -> bool {
+        self.ingress[usize::from(port.0) % PORTS].translates
+    }
+
+    /// Where stations of a VLAN are looked up.
+    pub(crate) fn fid(&self, vid: Vid) -> u16 {
+        self.private.fid(vid.get())
+    }
+
+    /// Whether the port is in the VLAN, or in one that shares with it what is learned.
+    pub(crate) fn shares(&self, port: PortId, vid: Vid) -> bool {
+        match self.private.of(vid) {
+            None => self.entry(port, vid).is_some(),
+            Some(private) => private.all().any(|vid| self.entry(port, vid).is_some()),
+        }
+    }
+
+    /// How the port belongs to the one of its VLANs in which it sends the frames of `vid`.
+    pub(crate) fn sent_as(&self, port: PortId, vid: Vid) -> Option<VlanEntry> {
+        let table = self.table(port)?;
+        table.entry(self.private.sent_in(table, vid)?)
+    }
+
+    /// The number of the VLAN in which a frame of `vid` counts where `port` sends it.
+    #[inline]
+    pub(crate) fn counted_in(&self, port: PortId, vid: u16) -> u16 {
+        if self.private.is_empty() {
+            return vid;
+        }
+        let sent_as = Vid::new(vid).and_then(|vid| self.sent_as(port, vid));
+        sent_as.map_or(vid, |entry| entry.vid.get())
+    }
+
+    /// Works out what follows from a port's part in one VLAN.
     fn resolve(&mut self, port: PortId, vid: Vid) {
+        match self.private.of(vid) {
+            None => self.resolve_one(port, vid),
+            Some(private) => {
+                let all: Vec<Vid> = private.all().collect();
+                all.into_iter().for_each(|vid| self.resolve_one(port, vid));
+            }
+        }
+    }
+
+    /// Works out what follows from all that a port is in.
+    fn resolve_port(&mut self, port: PortId) {
+        let own = self.entries(port).map(|entry| entry.vid).filter(|vid| self.private.of(*vid).is_none());
+        let all: Vec<Vid> = own.chain(self.private.iter().flat_map(PrivateVlan::all)).collect();
+        all.into_iter().for_each(|vid| self.resolve_one(port, vid));
+    }
+
+    /// Works out the bits of one port in one VLAN.
+    fn resolve_one(&mut self, port: PortId, vid: Vid) {
         if !self.on() {
             return;
         }
-        let entry = self.entry(port, vid);
-        let passes = entry.is_some_and(|entry| entry.state == PortState::Forwarding);
-        let membership = entry.map_or(Membership::default(), |entry| entry.membership);
-        self.lines.set(vid.get(), port, passes, membership);
+        let passes = |entry: VlanEntry| entry.state == PortState::Forwarding;
+        let sent_as = self.sent_as(port, vid);
+        let passage = Passage {
+            enters: self.entry(port, vid).is_some_and(passes),
+            leaves: sent_as.is_some_and(passes),
+            untagged: sent_as.is_some_and(|entry| entry.membership.untagged),
+            renumbered: sent_as.is_some_and(|entry| entry.vid != vid || entry.membership.wire.is_some()),
+        };
+        self.lines.set(vid.get(), port, passage);
     }
 
     fn resolve_all(&mut self) {
@@ -260,10 +334,7 @@ impl Vlans {
             return;
         }
         self.lines.clear(self.tables.len());
-        for port in self.ports() {
-            let vids: Vec<Vid> = self.entries(port).map(|entry| entry.vid).collect();
-            vids.into_iter().for_each(|vid| self.resolve(port, vid));
-        }
+        self.ports().for_each(|port| self.resolve_port(port));
     }
 
     /// To which VLAN a frame from `port` belongs, if VLANs are told apart.
@@ -288,7 +359,7 @@ impl Vlans {
             }
             Some(tag) => (tag.tci, Came::Tagged, false),
         };
-        Classified { fid: tci & VID, tci, came, foreign }
+        Classified { fid: self.private.fid(tci & VID), tci, came, foreign }
     }
 
     /// The tag of a frame that came with `tci` on a port where numbers are others on the wire. One whose own
@@ -332,8 +403,9 @@ impl Vlans {
         if untagged {
             return TagEdit::STRIP;
         }
-        let wire = self.table(port).and_then(|table| table.wire(classified.vid()));
-        TagEdit(wire.map_or(classified.tci, |wire| classified.tci & !VID | wire.get()))
+        let sent_as = Vid::new(classified.vid()).and_then(|vid| self.sent_as(port, vid));
+        let number = sent_as.map(|entry| entry.membership.wire.unwrap_or(entry.vid).get());
+        TagEdit(number.map_or(classified.tci, |number| classified.tci & !VID | number))
     }
 }
 

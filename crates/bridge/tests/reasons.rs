@@ -5,7 +5,7 @@ mod stations;
 
 use bridge::{
     Bridge, BridgeSettings, Deliveries, DropReason, LocalKind, Membership, Mirror, Moment, NewEntry, PortId,
-    PortSettings, PortState, Side, VlanSettings,
+    PortSettings, PortState, PrivateVlan, Side, VlanSettings,
 };
 use frame::{EtherType, Frame, FrameFault, GsoType, MacAddr, Offload, OffloadFault, Vid};
 use stations::{BROADCAST, bytes, port, send, send_bytes, station, tagged};
@@ -55,6 +55,12 @@ fn produce_with_vlans(reason: DropReason) -> (Bridge, PortId) {
         DropReason::EgressVlan => {
             bridge.add_static((station(2), Some(one)), b).unwrap();
             bridge.remove_vlan(b, one).unwrap();
+            send(&mut bridge, a, station(2), station(1), T);
+        }
+        DropReason::PrivateVlan => {
+            let private = PrivateVlan { primary: Vid::MAX, isolated: Some(one), communities: vec![] };
+            bridge.set_private_vlans(vec![private]).unwrap();
+            bridge.add_static((station(2), Some(one)), b).unwrap();
             send(&mut bridge, a, station(2), station(1), T);
         }
         DropReason::EgressVlanBlocked => {
@@ -157,6 +163,7 @@ fn produce(reason: DropReason) -> (Bridge, PortId) {
         | DropReason::VlanBlocked
         | DropReason::VlanLearning
         | DropReason::EgressVlan
+        | DropReason::PrivateVlan
         | DropReason::EgressVlanBlocked => return produce_with_vlans(reason),
         DropReason::SamePort => drop(send(&mut bridge, a, station(1), station(1), T)),
         DropReason::ToHost => {

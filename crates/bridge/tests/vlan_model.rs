@@ -8,8 +8,8 @@ mod stations;
 use std::collections::BTreeMap;
 
 use bridge::{
-    Bridge, BridgeSettings, DropReason, Membership, Moment, PortId, PortSettings, PortState, VlanProtocol,
-    VlanSettings,
+    Bridge, BridgeSettings, DropReason, Membership, Moment, PortId, PortSettings, PortState, PrivateVlan,
+    VlanProtocol, VlanSettings,
 };
 use frame::{EtherType, MacAddr, Vid};
 use proptest::prelude::*;
@@ -32,6 +32,7 @@ enum Step {
     Set { port: u16, vlans: Vec<(u16, Membership)> },
     State { port: u16, vid: u16, state: PortState },
     Settings(VlanSettings),
+    Private(Vec<PrivateVlan>),
 }
 
 /// Few VLANs, so that frames and tables meet; the last one and those that can't be among them.
@@ -60,6 +61,17 @@ fn settings() -> impl Strategy<Value = VlanSettings> {
     )
 }
 
+/// A primary VLAN with isolated and community ones, or none at all.
+fn private() -> impl Strategy<Value = Vec<PrivateVlan>> {
+    let vlans = Just([1u16, 2, 3, 4094]).prop_shuffle();
+    let private = (vlans, any::<bool>(), 0usize..=2).prop_map(|(vids, isolated, communities)| {
+        let [primary, one, rest @ ..] = vids.map(|vid| Vid::new(vid).unwrap());
+        let communities = rest[..communities].to_vec();
+        PrivateVlan { primary, isolated: isolated.then_some(one), communities }
+    });
+    prop::option::weighted(0.7, private).prop_map(|private| private.into_iter().collect())
+}
+
 fn steps() -> impl Strategy<Value = Step> {
     let tci = (any::<u16>(), prop_oneof![12 => numbers(), 2 => Just(0), 1 => Just(4095)])
         .prop_map(|(priority, vid)| priority & 0xf000 | vid);
@@ -81,7 +93,16 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => (0..PORTS, numbers(), prop::sample::select(&STATES[..]))
             .prop_map(|(port, vid, state)| Step::State { port, vid, state }),
         1 => settings().prop_map(Step::Settings),
+        1 => private().prop_map(Step::Private),
     ]
+}
+
+fn secondaries(private: &PrivateVlan) -> impl Iterator<Item = u16> {
+    private.isolated.iter().chain(&private.communities).map(|vid| vid.get())
+}
+
+fn members(private: &PrivateVlan) -> impl Iterator<Item = u16> {
+    std::iter::once(private.primary.get()).chain(secondaries(private))
 }
 
 /// `struct net_bridge_vlan_group`.
@@ -115,8 +136,8 @@ impl Group {
         }
     }
 
-    /// Whether each number on the wire is one VLAN's, with these added.
-    fn may_have(&self, vlans: &[(u16, Membership)]) -> bool {
+    /// Whether each number on the wire is one VLAN's, with these added, and what the port is in each private VLAN.
+    fn may_have(&self, vlans: &[(u16, Membership)], private: &[PrivateVlan]) -> bool {
         let mut after = self.clone();
         vlans.iter().for_each(|(vid, membership)| after.add(*vid, *membership));
         let own = |vid: &u16| (!after.vlans[vid].0).then_some(*vid);
@@ -125,7 +146,33 @@ impl Group {
         let all = numbers.len();
         numbers.sort_unstable();
         numbers.dedup();
-        numbers.len() == all
+        numbers.len() == all && private.iter().all(|private| after.is_one_thing(private))
+    }
+
+    /// RFC 5517: a host's port, a promiscuous one or a link between switches.
+    fn is_one_thing(&self, private: &PrivateVlan) -> bool {
+        let own = secondaries(private).filter_map(|vid| self.vlans.get(&vid)).collect::<Vec<_>>();
+        let linked = self.vlans.contains_key(&private.primary.get());
+        if linked { own.iter().all(|(untagged, _)| !untagged) } else { own.len() <= 1 }
+    }
+
+    /// All frames that leave here as those of `own`, by the VLAN that they are in.
+    fn carries(&self, own: u16, private: &[PrivateVlan]) -> Vec<u16> {
+        let Some(private) = private.iter().find(|private| members(private).any(|vid| vid == own)) else {
+            return vec![own];
+        };
+        let primary = private.primary.get();
+        let others = secondaries(private).filter(|vid| self.vlans.contains_key(vid));
+        match (self.vlans.contains_key(&primary), others.collect::<Vec<_>>()) {
+            // Promiscuous.
+            (true, others) if others.is_empty() => members(private).collect(),
+            (true, _) => vec![own],
+            (false, others) => {
+                let isolated = private.isolated.is_some_and(|vid| vid.get() == own);
+                let of_own = (!isolated).then_some(own);
+                of_own.into_iter().chain((others[0] == own).then_some(primary)).collect()
+            }
+        }
     }
 
     /// `vlan_default_pvid`.
@@ -137,6 +184,7 @@ impl Group {
 
 struct Model {
     settings: VlanSettings,
+    private: Vec<PrivateVlan>,
     ports: Vec<(PortSettings, Group)>,
     /// (VLAN, station) and where.
     fdb: BTreeMap<(u16, MacAddr), u16>,
@@ -159,13 +207,32 @@ impl Model {
             groups.iter_mut().for_each(|group| group.add(vid.get(), Membership::ACCESS));
         }
         let ports = ports.iter().copied().zip(groups).collect();
-        Self { settings, ports, fdb: BTreeMap::new(), counted: BTreeMap::new() }
+        Self { settings, private: vec![], ports, fdb: BTreeMap::new(), counted: BTreeMap::new() }
+    }
+
+    /// The private VLAN that a VLAN is a part of.
+    fn private_of(&self, vid: u16) -> Option<&PrivateVlan> {
+        self.private.iter().find(|private| members(private).any(|of| of == vid))
+    }
+
+    /// Where stations are remembered: what is learned in one part of a private VLAN is known in all.
+    fn known_as(&self, vid: u16) -> u16 {
+        self.private_of(vid).map_or(vid, |private| private.primary.get())
+    }
+
+    fn set_private(&mut self, private: Vec<PrivateVlan>) {
+        let before = std::mem::replace(&mut self.private, private);
+        let of =
+            |all: &[PrivateVlan], vid: u16| all.iter().find(|one| members(one).any(|of| of == vid)).cloned();
+        let after = &self.private;
+        self.fdb.retain(|(vid, _), _| of(&before, *vid) == of(after, *vid));
     }
 
     fn remove(&mut self, port: u16, vid: u16) {
         if self.ports[usize::from(port)].1.vlans.contains_key(&vid) {
             self.ports[usize::from(port)].1.remove(vid);
-            self.fdb.retain(|(of, _), at| (*of, *at) != (vid, port));
+            let known_as = self.known_as(vid);
+            self.fdb.retain(|(of, _), at| (*of, *at) != (known_as, port));
             self.counted.remove(&(port, vid));
         }
     }
@@ -224,13 +291,17 @@ impl Model {
 
     /// `br_allowed_egress`, and `br_handle_vlan`.
     fn egress(&mut self, port: u16, inside: &Inside) -> Option<Vec<u8>> {
-        let (untagged, state) = *self.ports[usize::from(port)].1.vlans.get(&inside.vid)?;
+        let group = &self.ports[usize::from(port)].1;
+        let mut own = group.vlans.iter();
+        let (own, (untagged, state)) =
+            own.find(|(own, _)| group.carries(**own, &self.private).contains(&inside.vid))?;
+        let (own, untagged, state) = (*own, *untagged, *state);
         if state != PortState::Forwarding {
             return None;
         }
-        self.counted.entry((port, inside.vid)).or_default().1 += 1;
+        self.counted.entry((port, own)).or_default().1 += 1;
         let tpid = self.settings.protocol.tpid();
-        let wire = self.ports[usize::from(port)].1.wires.get(&inside.vid).copied().unwrap_or(inside.vid);
+        let wire = self.ports[usize::from(port)].1.wires.get(&own).copied().unwrap_or(own);
         let tci = inside.tci & 0xf000 | wire;
         Some(if untagged { inside.bytes.clone() } else { tagged(&inside.bytes, tpid, tci) })
     }
@@ -248,7 +319,7 @@ impl Model {
             let mask = if ad { 0xb801 } else { 1 };
             if mask >> to.0[5] & 1 == 0 {
                 let inside = if filtering { self.allowed_ingress(ingress, bytes, false).ok() } else { None };
-                let vid = inside.map_or(0, |inside| inside.vid);
+                let vid = inside.map_or(0, |inside| self.known_as(inside.vid));
                 if to.0[5] != 1 && (vid != 0 || !filtering) {
                     self.fdb.insert((vid, from), ingress);
                 }
@@ -259,11 +330,12 @@ impl Model {
             true => self.allowed_ingress(ingress, bytes, true)?,
             false => Inside { bytes: bytes.to_vec(), vid: 0, tci: 0, learning: false },
         };
-        self.fdb.insert((inside.vid, from), ingress);
+        let known_as = self.known_as(inside.vid);
+        self.fdb.insert((known_as, from), ingress);
         if inside.learning {
             return Err(DropReason::VlanLearning);
         }
-        let known = self.fdb.get(&(inside.vid, to)).copied().filter(|_| !to.is_group());
+        let known = self.fdb.get(&(known_as, to)).copied().filter(|_| !to.is_group());
         let (own, _) = self.ports[usize::from(ingress)];
         let mut out = vec![];
         for port in known.map_or((0..PORTS).collect(), |port| vec![port]) {
@@ -279,11 +351,17 @@ impl Model {
             } else if !filtering {
                 out.push((port, bytes.to_vec()));
             } else {
-                let blocked = self.ports[usize::from(port)].1.vlans.contains_key(&inside.vid);
+                let group = &self.ports[usize::from(port)].1;
+                let blocked =
+                    group.vlans.keys().any(|own| group.carries(*own, &self.private).contains(&inside.vid));
+                let private = self.private_of(inside.vid).cloned();
+                let near = private
+                    .is_some_and(|private| members(&private).any(|vid| group.vlans.contains_key(&vid)));
                 match self.egress(port, &inside) {
                     Some(bytes) => out.push((port, bytes)),
                     None if known.is_none() => {}
                     None if blocked => return Err(DropReason::EgressVlanBlocked),
+                    None if near => return Err(DropReason::PrivateVlan),
                     None => return Err(DropReason::EgressVlan),
                 }
             }
@@ -313,7 +391,9 @@ impl Pair {
         match step {
             Step::Frame { ingress, to, from, tags } => self.frame(*ingress, *to, station(*from), tags),
             Step::Add { port, vid, membership } => {
-                let may = self.model.ports[usize::from(*port)].1.may_have(&[(*vid, *membership)]);
+                let private: Vec<_> = self.model.private_of(*vid).into_iter().cloned().collect();
+                let group = &self.model.ports[usize::from(*port)].1;
+                let may = group.may_have(&[(*vid, *membership)], &private);
                 let added = self.bridge.add_vlan(PortId(*port), vlan(vid), *membership);
                 assert_eq!(added.is_ok(), may, "{added:?}");
                 if may {
@@ -327,7 +407,7 @@ impl Pair {
             }
             Step::Set { port, vlans } => {
                 let all: Vec<_> = vlans.iter().map(|(vid, membership)| (vlan(vid), *membership)).collect();
-                let may = Group::default().may_have(vlans);
+                let may = Group::default().may_have(vlans, &self.model.private);
                 assert_eq!(self.bridge.set_vlans(PortId(*port), &all).is_ok(), may);
                 if !may {
                     return;
@@ -350,6 +430,10 @@ impl Pair {
             Step::Settings(settings) => {
                 self.bridge.set_vlan_settings(*settings);
                 self.model.set(*settings);
+            }
+            Step::Private(private) => {
+                self.bridge.set_private_vlans(private.clone()).unwrap();
+                self.model.set_private(private.clone());
             }
         }
         self.compare();

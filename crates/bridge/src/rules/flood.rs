@@ -51,6 +51,8 @@ pub enum Refusal {
     Isolated,
     /// It is not a member of the frame's VLAN.
     NotInVlan,
+    /// It is in the frame's private VLAN, in a part of it that the frame's VLAN does not reach.
+    PrivateVlan,
     /// The frame's VLAN is in this state there.
     VlanState(PortState),
     /// The host's port gets no unicast to unknown stations unless it is promiscuous.

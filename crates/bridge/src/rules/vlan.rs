@@ -42,6 +42,11 @@ pub(crate) fn refusal(vlans: &Vlans, port: PortId, classified: Classified) -> Op
     if vlans.leaves(classified, port) {
         return None;
     }
-    let entry = Vid::new(classified.vid()).and_then(|vid| vlans.entry(port, vid));
-    Some(entry.map_or(Refusal::NotInVlan, |entry| Refusal::VlanState(entry.state)))
+    let vid = Vid::new(classified.vid());
+    let sent_as = vid.and_then(|vid| vlans.sent_as(port, vid));
+    Some(match sent_as {
+        Some(entry) => Refusal::VlanState(entry.state),
+        None if vid.is_some_and(|vid| vlans.shares(port, vid)) => Refusal::PrivateVlan,
+        None => Refusal::NotInVlan,
+    })
 }

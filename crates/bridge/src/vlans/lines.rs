@@ -2,7 +2,7 @@
 //! that lie, for each VLAN and 64 ports, in one line of the cache.
 
 use crate::port::PortId;
-use crate::vlans::{Membership, NUMBERS};
+use crate::vlans::NUMBERS;
 
 /// How a frame came, as far as it makes a difference for how it leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -14,6 +14,19 @@ pub(crate) enum Came {
     Tagged,
     /// With another tag.
     Otherwise,
+}
+
+/// What a port does with the frames of one VLAN.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passage {
+    /// Takes them in, and on.
+    pub(super) enters: bool,
+    /// Sends them.
+    pub(super) leaves: bool,
+    /// Sends them without a tag.
+    pub(super) untagged: bool,
+    /// Sends them with another number than the VLAN's.
+    pub(super) renumbered: bool,
 }
 
 /// What 64 ports do with the frames of one VLAN, a bit for each.
@@ -88,19 +101,25 @@ impl Lines {
         self.has(vid, port, |line| line.as_came[came as usize])
     }
 
-    /// Sets the bits of a port: whether frames pass there, and how it is a member.
-    pub(super) fn set(&mut self, vid: u16, port: PortId, passes: bool, membership: Membership) {
+    /// Takes a port out of all VLANs.
+    pub(super) fn leave(&mut self, port: PortId) {
+        let none = Passage { enters: false, leaves: false, untagged: false, renumbered: false };
+        (0..NUMBERS as u16).for_each(|vid| self.set(vid, port, none));
+    }
+
+    /// Sets the bits of a port.
+    pub(super) fn set(&mut self, vid: u16, port: PortId, passage: Passage) {
         let place = Self::place(vid, port);
         let Some(line) = self.lines.get_mut(place) else { return };
         let bit = 1 << (port.0 % 64);
-        let Membership { untagged, wire, .. } = membership;
+        let Passage { enters, leaves, untagged, renumbered } = passage;
         let Line { enter, leave, untagged: without, as_came: [came_untagged, came_tagged, _] } = line;
         for (bits, on) in [
-            (enter, passes),
-            (leave, passes),
+            (enter, enters),
+            (leave, leaves),
             (without, untagged),
-            (came_untagged, passes && untagged),
-            (came_tagged, passes && !untagged && wire.is_none()),
+            (came_untagged, leaves && untagged),
+            (came_tagged, leaves && !untagged && !renumbered),
         ] {
             *bits = if on { *bits | bit } else { *bits & !bit };
         }

@@ -10,10 +10,15 @@ use crate::vlans::{Ingress, Membership, NUMBERS, VlanEntry};
 pub(super) struct VidSet([u64; NUMBERS / 64]);
 
 impl VidSet {
-    const EMPTY: Self = Self([0; NUMBERS / 64]);
+    pub(super) const EMPTY: Self = Self([0; NUMBERS / 64]);
 
     pub(super) fn has(&self, vid: Vid) -> bool {
         self.0[usize::from(vid.get()) / 64] >> (vid.get() % 64) & 1 == 1
+    }
+
+    /// Whether some VLAN is in both.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).any(|(own, other)| own & other != 0)
     }
 
     pub(super) fn set(&mut self, vid: Vid, on: bool) {
@@ -76,12 +81,15 @@ impl Table {
     }
 
     pub(super) fn entry(&self, vid: Vid) -> Option<VlanEntry> {
+        if !self.members.has(vid) {
+            return None;
+        }
         let membership = Membership {
             pvid: self.pvid == Some(vid),
             untagged: self.untagged.has(vid),
             wire: self.wire(vid.get()),
         };
         let state = self.state(vid);
-        self.members.has(vid).then_some(VlanEntry { vid, membership, state })
+        Some(VlanEntry { vid, membership, state })
     }
 }
