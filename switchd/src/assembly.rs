@@ -15,6 +15,7 @@ pub(crate) fn assemble(config: &Config) -> anyhow::Result<(Bridge, Vec<Attachmen
     let settings = bridge_settings(config);
     settings.check()?;
     let mut bridge = Bridge::new(settings);
+    bridge.set_private_vlans(vlans::private(&config.private_vlans)).context("private VLANs")?;
     let mut attachments = Vec::with_capacity(config.ports.len());
     for port in &config.ports {
         // The backup may be a port that is still to come.

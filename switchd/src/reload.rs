@@ -63,6 +63,10 @@ impl Control {
             self.worker.ask(|bridge, _| bridge.set_mirrors(Vec::new()))??;
         }
         self.set_bridge_as(&new, changes.bridge)?;
+        if changes.private_vlans {
+            let private = vlans::private(&new.private_vlans);
+            self.worker.ask(|bridge, _| bridge.set_private_vlans(private))??;
+        }
         self.add_ports(&new)?;
         self.settle_ports(&new, &changes)?;
         self.move_entries(&new, &changes)?;
@@ -156,22 +160,29 @@ impl Control {
         Ok(())
     }
 
-    /// Removes and makes entries; those of ports that were made anew are made anew too.
+    /// Removes and makes entries; those of ports that were made anew are made anew too, and all where VLANs share what is
+    /// known with others than before.
     fn move_entries(&self, new: &Config, changes: &Changes) -> anyhow::Result<()> {
         let of_new_port =
             |entry: &&StaticEntry| entry.port.as_ref().is_some_and(|port| changes.replaced.contains(port));
+        let of_new_place = |entry: &&StaticEntry| changes.private_vlans && entry.vlan.is_some();
+        let core =
+            |entry: &StaticEntry| Some(((entry.mac, entry.vlan), new_entry(entry, &self.attachments)?));
         let removed: Vec<_> =
             changes.entries_removed.iter().map(|entry| (entry.mac, entry.vlan, kind(entry.kind))).collect();
+        let placed_anew: Vec<_> = new.fdb.iter().filter(of_new_place).filter_map(core).collect();
         let made = changes.entries_added.iter().chain(new.fdb.iter().filter(of_new_port));
-        let made: Vec<_> = made
-            .filter_map(|entry| Some(((entry.mac, entry.vlan), new_entry(entry, &self.attachments)?)))
-            .collect();
+        let made: Vec<_> = made.filter_map(core).collect();
         self.worker.ask(move |bridge, now| {
             for (mac, vlan, kind) in removed {
                 // Wherever the station has taken it; not what another has made of it since.
                 if let Some(entry) = bridge.entry_in(vlan, mac).filter(|entry| entry.kind == kind) {
                     let _ = bridge.remove_entry((mac, vlan), entry.port, now);
                 }
+            }
+            for (address, entry) in placed_anew {
+                // Its port may have left the VLAN at run time.
+                let _ = bridge.replace_entry(address, entry, now);
             }
             made.into_iter().try_for_each(|(address, entry)| bridge.replace_entry(address, entry, now))
         })??;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bridge::{Bridge, Membership, PortId, VlanEntry, VlanSettings};
-use config::{PortConfig, PortVlans, VlanConfig, VlanProtocol};
-use control::types::{Vlan, VlanCounters};
+use bridge::{Bridge, FdbEntry, Membership, PortId, PrivateVlan, VlanEntry, VlanSettings};
+use config::{PortConfig, PortVlans, PrivateVlanConfig, VlanConfig, VlanProtocol};
+use control::types::{PrivateKind, PrivateRole, Vlan, VlanCounters};
 use frame::Vid;
 
 use crate::answer::{core_state, shown_state};
@@ -35,6 +35,15 @@ pub(crate) fn config(settings: &VlanSettings) -> VlanConfig {
         stats: settings.stats,
         stats_per_port: settings.stats_per_port,
     }
+}
+
+/// The private VLANs.
+pub(crate) fn private(configs: &[PrivateVlanConfig]) -> Vec<PrivateVlan> {
+    let one = |config: &PrivateVlanConfig| {
+        let PrivateVlanConfig { primary, isolated, communities } = config.clone();
+        PrivateVlan { primary, isolated, communities }
+    };
+    configs.iter().map(one).collect()
 }
 
 /// The VLANs of a port: those that it names, else the default one.
@@ -77,16 +86,38 @@ pub(crate) struct KnownVlans {
 }
 
 /// A VLAN of a port as it is shown, and as the next process is to know it.
-pub(crate) fn shown(port: &str, entry: VlanEntry, counters: Option<bridge::VlanCounters>) -> Vlan {
+pub(crate) fn shown(
+    port: &str,
+    entry: VlanEntry,
+    private: Option<bridge::PrivateRole>,
+    counters: Option<bridge::VlanCounters>,
+) -> Vlan {
     Vlan {
         port: port.to_owned(),
         vid: entry.vid.get(),
         pvid: entry.membership.pvid,
         untagged: entry.membership.untagged,
         wire: entry.membership.wire.map(Vid::get),
+        private: private.map(shown_role),
         state: shown_state(entry.state),
         counters: counters.map(shown_counters),
     }
+}
+
+fn shown_role(role: bridge::PrivateRole) -> PrivateRole {
+    let kind = match role.kind {
+        bridge::PrivateKind::Primary => PrivateKind::Primary,
+        bridge::PrivateKind::Isolated => PrivateKind::Isolated,
+        bridge::PrivateKind::Community => PrivateKind::Community,
+    };
+    PrivateRole { kind, primary: role.primary.get() }
+}
+
+/// The VLAN that a file would name for an entry: one that its port is in, where several share what is known.
+pub(crate) fn of_entry(bridge: &Bridge, entry: &FdbEntry) -> Option<Vid> {
+    let is_its = |vlan: &VlanEntry| bridge.fid(vlan.vid) == entry.fid;
+    let own = entry.port.and_then(|port| bridge.vlans(port).find(is_its));
+    own.map(|vlan| vlan.vid).or_else(|| Vid::new(entry.fid))
 }
 
 fn shown_counters(counted: bridge::VlanCounters) -> VlanCounters {
@@ -100,7 +131,7 @@ pub(crate) fn known_of_port(bridge: &Bridge, port: PortId) -> Vec<Vlan> {
         let each = bridge.vlan_settings().stats_per_port;
         bridge.vlan_counters(port, vid).filter(|_| each)
     };
-    bridge.vlans(port).map(|entry| shown("", entry, counters(entry.vid))).collect()
+    bridge.vlans(port).map(|entry| shown("", entry, None, counters(entry.vid))).collect()
 }
 
 /// What each VLAN has seen at all ports together, where anything.

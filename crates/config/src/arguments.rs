@@ -84,6 +84,7 @@ pub(crate) fn read(name: Option<&str>, taps: &[String], raws: &[String]) -> Resu
         profiles: Vec::new(),
         ports,
         patterns: Vec::new(),
+        private_vlans: Vec::new(),
         fdb: Vec::new(),
         mirrors: Vec::new(),
         metrics: None,

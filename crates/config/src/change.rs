@@ -24,6 +24,8 @@ pub struct Changes {
     pub metrics: bool,
     /// Others may use the control socket.
     pub control: bool,
+    /// The private VLANs are others.
+    pub private_vlans: bool,
     /// The mirrors are others.
     pub mirrors: bool,
     /// Each change in words.
@@ -69,6 +71,7 @@ pub(crate) fn between(old: &Config, new: &Config) -> Changes {
             Some(before) => of_port(before, port, &mut changes),
         }
     }
+    of_private_vlans(old, new, &mut changes);
     of_entries(old, new, &mut changes);
     let lines = (render::metrics(old.metrics.as_ref()), render::metrics(new.metrics.as_ref()));
     for (_, words) in differences(&lines.0, &lines.1) {
@@ -181,6 +184,22 @@ fn of_entries(old: &Config, new: &Config, changes: &mut Changes) {
                 format!("fdb entry {}: {}", after.mac, words.join(", "))
             }
         });
+    }
+}
+
+fn of_private_vlans(old: &Config, new: &Config, changes: &mut Changes) {
+    changes.private_vlans = old.private_vlans != new.private_vlans;
+    let primaries =
+        |config: &Config| config.private_vlans.iter().map(|one| one.primary.to_string()).collect::<Vec<_>>();
+    let lines = |config: &Config, primary: &str| {
+        let private = config.private_vlans.iter().find(|one| one.primary.to_string() == primary);
+        private.map(|private| {
+            let lines = render::private_vlan(private).into_iter();
+            lines.map(|(key, value)| (key.to_owned(), value)).collect::<Vec<_>>()
+        })
+    };
+    for primary in of_both(primaries(old).iter(), primaries(new).iter()) {
+        tell(&format!("private VLAN {primary}"), lines(old, primary), lines(new, primary), changes);
     }
 }
 

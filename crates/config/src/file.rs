@@ -13,6 +13,7 @@ use crate::mirrors::{self, PlacedMirror};
 use crate::model::{BridgeConfig, Config, ControlConfig, EntryType, Listen, PatternConfig, PortRules};
 use crate::names::{LONGEST_TIME, NotATime, check_name, duration};
 use crate::port;
+use crate::private_vlans::{self, PlacedPrivateVlan};
 use crate::problem::{Findings, Place, Problems, quoted};
 use crate::profile::{self, PlacedProfile};
 use crate::rules;
@@ -49,14 +50,16 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
         syntax::tell(text, &errors, of_whole, &mut findings);
     }
     let tables = read(document.get_ref(), &mut findings);
-    let Tables { mut bridge, profiles, ports, fdb, mirrors, metrics, control } = tables;
+    let Tables { mut bridge, profiles, ports, private_vlans, fdb, mirrors, metrics, control } = tables;
     check::devices(&ports, &mut findings);
     check::host_ports(&ports, &mut findings);
     check::backups(&ports, &mut findings);
     check::locks(&mut bridge, says_linklocal(document.get_ref()), &ports);
     check::entries(&fdb, &ports, &mut findings);
     vlans::filtering(&bridge.vlan, &ports, &mut findings);
-    vlans::entries(&bridge.vlan, &fdb, &ports, &mut findings);
+    private_vlans::check(&private_vlans, &bridge.vlan, &ports, &mut findings);
+    private_vlans::entries(&private_vlans, &fdb, &mut findings);
+    vlans::entries(&bridge.vlan, &private_vlans, &fdb, &ports, &mut findings);
     check::room(&fdb, bridge.fdb_max, &mut findings);
     mirrors::check(&mirrors, &ports, &fdb, &mut findings);
     findings.into_problems(place)?;
@@ -74,6 +77,7 @@ pub(crate) fn parse(file_name: &str, text: &str) -> Result<Config, Problems> {
         profiles: profiles.into_iter().map(PlacedProfile::into_config).collect(),
         ports: fixed,
         patterns,
+        private_vlans: private_vlans.into_iter().filter_map(PlacedPrivateVlan::into_config).collect(),
         fdb: fdb.into_iter().filter_map(PlacedEntry::into_config).collect(),
         mirrors: mirrors.into_iter().filter_map(PlacedMirror::into_config).collect(),
         metrics,
@@ -87,6 +91,7 @@ struct Tables<'d> {
     bridge: BridgeConfig,
     profiles: Vec<PlacedProfile<'d>>,
     ports: Vec<PlacedPort>,
+    private_vlans: Vec<PlacedPrivateVlan>,
     fdb: Vec<PlacedEntry>,
     mirrors: Vec<PlacedMirror>,
     metrics: Option<Listen>,
@@ -108,6 +113,12 @@ fn read<'d>(document: &'d DeTable<'d>, findings: &mut Findings<'_>) -> Tables<'d
             ("profiles", DeValue::Table(_)) => {}
             ("ports", DeValue::Table(table)) => {
                 tables.ports = read_ports(table, &tables.profiles, findings);
+            }
+            ("private_vlan", DeValue::Array(array)) => {
+                tables.private_vlans = private_vlans::read_all(&key, array, findings);
+            }
+            ("private_vlan", DeValue::Table(table)) => {
+                tables.private_vlans = vec![private_vlans::read(key.span, table, findings)];
             }
             ("fdb", DeValue::Array(array)) => tables.fdb = read_fdb(&key, array, findings),
             ("control", DeValue::Table(table)) => {

@@ -20,6 +20,7 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
     ("bridge", "[bridge]"),
     ("profiles", "[profiles.NAME]"),
     ("ports", "[ports.NAME]"),
+    ("private_vlan", "[[private_vlan]]"),
     ("fdb", "[[fdb]]"),
     ("mirror", "[[mirror]]"),
     ("metrics", "[metrics]"),
@@ -96,6 +97,13 @@ pub(crate) const FDB: &[Key] = &[
     Key { name: "vlan", example: "10" },
 ];
 
+/// `[[private_vlan]]`.
+pub(crate) const PRIVATE_VLAN: &[Key] = &[
+    Key { name: "primary", example: "100" },
+    Key { name: "isolated", example: "101" },
+    Key { name: "communities", example: "[\"102\", \"110-119\"]" },
+];
+
 /// `[metrics]`.
 pub(crate) const METRICS: &[Key] = &[Key { name: "listen", example: "\"127.0.0.1:9817\"" }];
 /// `[[mirror]]`.
@@ -119,7 +127,15 @@ pub(crate) fn kinds_with(key: &str) -> impl Iterator<Item = &'static Kind> {
 #[cfg(test)]
 pub(crate) fn all_keys() -> impl Iterator<Item = &'static Key> {
     let of_kinds = KINDS.iter().flat_map(|kind| kind.keys);
-    BRIDGE.iter().chain(PORT).chain(of_kinds).chain(FDB).chain(MIRROR).chain(METRICS).chain(CONTROL)
+    BRIDGE
+        .iter()
+        .chain(PORT)
+        .chain(of_kinds)
+        .chain(PRIVATE_VLAN)
+        .chain(FDB)
+        .chain(MIRROR)
+        .chain(METRICS)
+        .chain(CONTROL)
 }
 
 /// The known kinds as a message lists them.

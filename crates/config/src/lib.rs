@@ -22,6 +22,7 @@ mod model;
 mod names;
 mod pattern;
 mod port;
+mod private_vlans;
 mod problem;
 mod profile;
 mod render;
@@ -33,8 +34,8 @@ mod vlans;
 pub use change::Changes;
 pub use model::{
     BridgeConfig, Config, ControlConfig, EntryType, Listen, MirrorConfig, MirrorDirection, Owner,
-    PatternConfig, PortConfig, PortKind, PortRules, PortState, PortVlans, Profile, ProfileUse, RawConfig,
-    StaticEntry, TapConfig, VlanConfig, VlanProtocol,
+    PatternConfig, PortConfig, PortKind, PortRules, PortState, PortVlans, PrivateVlanConfig, Profile,
+    ProfileUse, RawConfig, StaticEntry, TapConfig, VlanConfig, VlanProtocol,
 };
 pub use names::LONGEST_TIME;
 pub use pattern::NotMatched;

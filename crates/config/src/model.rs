@@ -19,6 +19,8 @@ pub struct Config {
     pub ports: Vec<PortConfig>,
     /// What makes ports, in the order of the file. There is a port or a pattern.
     pub patterns: Vec<PatternConfig>,
+    /// Private VLANs, in the order of the file; no VLAN is in two.
+    pub private_vlans: Vec<PrivateVlanConfig>,
     /// Static FDB entries, in the order of the file.
     pub fdb: Vec<StaticEntry>,
     /// Mirrors, in the order of the file; no two to the same port.
@@ -131,6 +133,17 @@ pub struct PortVlans {
     pub untagged: BTreeSet<Vid>,
     /// Of those that have another number in tags on this port's wire, that number.
     pub wires: BTreeMap<Vid, Vid>,
+}
+
+/// `[[private_vlan]]`: a VLAN whose ports are kept apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrivateVlanConfig {
+    /// The VLAN of promiscuous ports, which reach all others.
+    pub primary: Vid,
+    /// The VLAN of ports that reach the promiscuous ones only.
+    pub isolated: Option<Vid>,
+    /// VLANs of ports that also reach each other, in order; there is one or an isolated one.
+    pub communities: Vec<Vid>,
 }
 
 impl Default for BridgeConfig {

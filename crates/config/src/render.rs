@@ -1,6 +1,7 @@
 //! A configuration as the text of a file that says the same: every table with the keys that are not at
 //! their default.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use toml::Value;
 
 use crate::model::{
     BridgeConfig, Config, ControlConfig, EntryType, Listen, MirrorConfig, MirrorDirection, Owner,
-    PatternConfig, PortConfig, PortKind, PortRules, PortState, PortVlans, ProfileUse, RawConfig, StaticEntry,
-    TapConfig, VlanConfig, VlanProtocol,
+    PatternConfig, PortConfig, PortKind, PortRules, PortState, PortVlans, PrivateVlanConfig, ProfileUse,
+    RawConfig, StaticEntry, TapConfig, VlanConfig, VlanProtocol,
 };
 use crate::pattern::MAX_PORTS;
 use crate::vlans;
@@ -33,6 +34,9 @@ pub(crate) fn to_toml(config: &Config) -> String {
     }
     for config in &config.patterns {
         table(&mut text, &format!("[ports.{}]", key(&config.port.name)), &pattern(config));
+    }
+    for config in &config.private_vlans {
+        table(&mut text, "[[private_vlan]]", &private_vlan(config));
     }
     let has_port =
         |entry: &&StaticEntry| entry.port.as_ref().is_none_or(|name| ports().any(|port| port.name == *name));
@@ -235,10 +239,6 @@ fn rules(rules: &PortRules, plain: &PortRules) -> Lines {
     if let Some(PortVlans { pvid, members, untagged, wires }) =
         vlans.as_ref().filter(|_| *vlans != plain.vlans)
     {
-        let list = |vlans| {
-            let ranges = vlans::ranges(vlans).into_iter().map(|range| text(&range));
-            format!("[{}]", ranges.collect::<Vec<_>>().join(", "))
-        };
         lines.extend(pvid.map(|pvid| ("pvid", pvid.to_string())));
         lines.push(("vlans", list(members)));
         if !untagged.is_empty() {
@@ -268,6 +268,16 @@ pub(crate) fn control(control: &ControlConfig) -> Lines {
     keys.filter_map(|(key, group)| Some((key, text(group.as_ref()?)))).collect()
 }
 
+pub(crate) fn private_vlan(config: &PrivateVlanConfig) -> Lines {
+    let PrivateVlanConfig { primary, isolated, communities } = config;
+    let mut lines = vec![("primary", primary.to_string())];
+    lines.extend(isolated.map(|isolated| ("isolated", isolated.to_string())));
+    if !communities.is_empty() {
+        lines.push(("communities", list(&communities.iter().copied().collect())));
+    }
+    lines
+}
+
 pub(crate) fn mirror(config: &MirrorConfig) -> Lines {
     let MirrorConfig { from, to, direction, vlan } = config;
     let from: Vec<_> = from.iter().map(|port| text(port)).collect();
@@ -293,6 +303,11 @@ fn put<T: PartialEq>(
     if value != plain {
         lines.push((key, write(value)));
     }
+}
+
+fn list(vlans: &BTreeSet<Vid>) -> String {
+    let ranges = vlans::ranges(vlans).into_iter().map(|range| text(&range));
+    format!("[{}]", ranges.collect::<Vec<_>>().join(", "))
 }
 
 fn flag(on: bool) -> String {
@@ -340,6 +355,8 @@ mod tests {
          trunk = [\"4000-4094\"]\nnative = 1\n\
          [ports.h]\ntype = \"tap\"\nowner = 107\nhost = true\npromisc = true\nlearning = true\n\
          [ports.h2]\ntype = \"raw\"\nlearning = false\naccess = 7\n\
+         [[private_vlan]]\nprimary = 100\nisolated = 101\ncommunities = [102, \"110-119\"]\n\
+         [[private_vlan]]\nprimary = 3\nisolated = 4\n\
          [[fdb]]\nmac = \"02:00:00:00:00:01\"\nport = \"a\"\nvlan = 5\n\
          [[fdb]]\nmac = \"02:00:00:00:00:02\"\nport = \"b.c\"\ntype = \"sticky\"\n\
          [[fdb]]\nmac = \"02:00:00:00:00:03\"\nport = \"h\"\ntype = \"local\"\n\

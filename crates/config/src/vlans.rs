@@ -8,6 +8,7 @@ use toml::de::DeValue;
 
 use crate::check::{PlacedEntry, PlacedPort};
 use crate::model::{PortVlans, VlanConfig, VlanProtocol};
+use crate::private_vlans::{PlacedPrivateVlan, known_under};
 use crate::problem::{Findings, quoted};
 use crate::section::{At, Section, did_you_mean, integer};
 
@@ -134,7 +135,7 @@ fn translate(section: &Section<'_>, vlans: &mut PortVlans, findings: &mut Findin
     }
 }
 
-fn number(section: &Section<'_>, key: &str, findings: &mut Findings<'_>) -> Option<Vid> {
+pub(crate) fn number(section: &Section<'_>, key: &str, findings: &mut Findings<'_>) -> Option<Vid> {
     section.number(key, VIDS, findings).and_then(vid)
 }
 
@@ -143,7 +144,7 @@ fn vid(number: i64) -> Option<Vid> {
 }
 
 /// A list of VLANs: numbers, or text with a number or a range.
-fn list(section: &Section<'_>, key: &str, findings: &mut Findings<'_>) -> BTreeSet<Vid> {
+pub(crate) fn list(section: &Section<'_>, key: &str, findings: &mut Findings<'_>) -> BTreeSet<Vid> {
     let mut all = BTreeSet::new();
     let Some(at) = section.value(key) else { return all };
     let DeValue::Array(array) = at.value else {
@@ -204,9 +205,10 @@ pub(crate) fn filtering(config: &VlanConfig, ports: &[PlacedPort], findings: &mu
     }
 }
 
-/// Each entry's VLAN is one of its port's.
+/// Each entry's VLAN is one of its port's, or shares with one what is known.
 pub(crate) fn entries(
     config: &VlanConfig,
+    private: &[PlacedPrivateVlan],
     entries: &[PlacedEntry],
     ports: &[PlacedPort],
     findings: &mut Findings<'_>,
@@ -215,9 +217,10 @@ pub(crate) fn entries(
         let Some(vlan) = &entry.vlan else { continue };
         let named = entry.port.as_ref().map(|port| &port.value);
         let Some(port) = ports.iter().find(|port| Some(&port.name.value) == named) else { continue };
+        let is_meant = |vid: &Vid| known_under(private, *vid) == known_under(private, vlan.value);
         let is_member = match &port.vlans {
-            Some(vlans) => vlans.value.members.contains(&vlan.value),
-            None => config.default_pvid == Some(vlan.value),
+            Some(vlans) => vlans.value.members.iter().any(is_meant),
+            None => config.default_pvid.as_ref().is_some_and(is_meant),
         };
         if !is_member {
             let message = format!("port {} is not in VLAN {}", quoted(&port.name.value), vlan.value);

@@ -104,7 +104,7 @@ fn unknown_tables() {
         1,
         "vlans",
         "unknown table `vlans`",
-        "the tables of this file are [bridge], [profiles.NAME], [ports.NAME], [[fdb]], [[mirror]], [metrics], [control]",
+        "the tables of this file are [bridge], [profiles.NAME], [ports.NAME], [[private_vlan]], [[fdb]], [[mirror]], [metrics], [control]",
     );
     added("[fdb]\nport = \"lan\"", 1, "fdb", "`fdb` is a single table here", "it is written as [[fdb]]");
     one(

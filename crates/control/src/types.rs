@@ -266,11 +266,29 @@ pub struct Vlan {
     pub vid: u16,
     pub pvid: bool,
     pub untagged: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<PrivateRole>,
     pub state: PortState,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wire: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counters: Option<VlanCounters>,
+}
+
+/// What a VLAN is in the private VLAN of that primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrivateRole {
+    pub kind: PrivateKind,
+    pub primary: u16,
+}
+
+/// The parts of a private VLAN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PrivateKind {
+    Primary,
+    Isolated,
+    Community,
 }
 
 /// What a VLAN has seen.

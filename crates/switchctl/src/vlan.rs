@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use control::Client;
-use control::types::{NewVlans, PortState, Vlan, VlanChange, VlanCounters};
+use control::types::{NewVlans, PortState, PrivateKind, Vlan, VlanChange, VlanCounters};
 use serde_json::{Map, Value, json};
 
 use crate::arguments::VlanAction;
@@ -70,6 +70,9 @@ fn as_json(vlans: &[Vlan], form: Form) -> Value {
         if let Some(wire) = vlan.wire {
             put("wire", json!(wire));
         }
+        if let Some(private) = vlan.private {
+            put("private", json!(private));
+        }
         if form.details {
             put("state", json!(vlan.state));
         }
@@ -93,6 +96,7 @@ fn text(vlans: &[Vlan], form: Form) -> String {
         let mut words = vec![vlan.vid.to_string()];
         words.extend(flags(vlan).into_iter().map(str::to_owned));
         words.extend(vlan.wire.map(|wire| format!("wire {wire}")));
+        words.extend(part(vlan).map(|(word, of)| format!("{word}{of}")));
         if form.details {
             words.push(format!("state {}", word(&PortState::ALL, vlan.state)));
         }
@@ -106,13 +110,24 @@ fn text(vlans: &[Vlan], form: Form) -> String {
     text
 }
 
+/// What a VLAN is in a private one, and of which.
+fn part(vlan: &Vlan) -> Option<(&'static str, String)> {
+    let private = vlan.private?;
+    let of = format!(" of {}", private.primary);
+    Some(match private.kind {
+        PrivateKind::Primary => ("primary", String::new()),
+        PrivateKind::Isolated => ("isolated", of),
+        PrivateKind::Community => ("community", of),
+    })
+}
+
 /// Each port with its VLANs, ranges of like ones as one, as `bridge -c -j vlan` has them.
 fn map_as_json(ports: &[String], vlans: &[Vlan]) -> Vec<Value> {
     let of = |port: &String| {
         let own: Vec<&Vlan> = vlans.iter().filter(|vlan| vlan.port == *port).collect();
         let alike = |a: &&Vlan, b: &&Vlan| {
             let plain = |vlan: &Vlan| !vlan.pvid && vlan.wire.is_none();
-            a.vid + 1 == b.vid && plain(a) && plain(b) && flags(a) == flags(b)
+            a.vid + 1 == b.vid && plain(a) && plain(b) && flags(a) == flags(b) && a.private == b.private
         };
         let ranges = own.chunk_by(alike).map(|range| {
             let (first, last) = (range[0], range[range.len() - 1]);
@@ -125,6 +140,9 @@ fn map_as_json(ports: &[String], vlans: &[Vlan]) -> Vec<Value> {
             }
             if let Some(wire) = first.wire {
                 object.insert("wire".to_owned(), json!(wire));
+            }
+            if let Some(private) = first.private {
+                object.insert("private".to_owned(), json!(private));
             }
             Value::Object(object)
         });
@@ -144,21 +162,25 @@ fn map(ports: &[String], vlans: &[Vlan]) -> String {
             vlan.wire.map_or(form.clone(), |wire| format!("{form}={wire}"))
         })
     };
-    let mut columns: Vec<(u16, u16, Vec<String>)> = Vec::new();
+    let mut columns: Vec<(u16, u16, &str, Vec<String>)> = Vec::new();
     for vid in vlans.iter().map(|vlan| vlan.vid).collect::<BTreeSet<_>>() {
         let column: Vec<String> = ports.iter().map(|port| letter(port, vid)).collect();
+        let part = vlans.iter().find(|vlan| vlan.vid == vid).and_then(part).map_or("", |(word, _)| word);
         match columns.last_mut() {
-            Some((_, last, same)) if *last + 1 == vid && *same == column => *last = vid,
-            _ => columns.push((vid, vid, column)),
+            Some((_, last, word, same)) if (*last + 1, *word) == (vid, part) && *same == column => {
+                *last = vid
+            }
+            _ => columns.push((vid, vid, part, column)),
         }
     }
-    let title = |(first, last, _): &(u16, u16, Vec<String>)| {
-        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    let title = |(first, last, part, _): &(u16, u16, &str, Vec<String>)| {
+        let vids = if first == last { first.to_string() } else { format!("{first}-{last}") };
+        if part.is_empty() { vids } else { format!("{vids} {part}") }
     };
     let mut rows =
         vec![std::iter::once("port".to_owned()).chain(columns.iter().map(title)).collect::<Vec<_>>()];
     for (index, port) in ports.iter().enumerate() {
-        let cells = columns.iter().map(|(_, _, column)| column[index].clone());
+        let cells = columns.iter().map(|(_, _, _, column)| column[index].clone());
         rows.push(std::iter::once(port.clone()).chain(cells).collect());
     }
     output::table(&rows)
@@ -166,6 +188,8 @@ fn map(ports: &[String], vlans: &[Vlan]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use control::types::PrivateRole;
+
     use super::*;
 
     fn vlan(port: &str, vid: u16, pvid: bool, untagged: bool) -> Vlan {
@@ -174,6 +198,7 @@ mod tests {
             vid,
             pvid,
             untagged,
+            private: None,
             state: PortState::Forwarding,
             wire: None,
             counters: None,
@@ -202,5 +227,37 @@ mod tests {
             { "ifname": "c", "vlans": [{ "vlan": 10, "wire": 100 }] },
         ]);
         assert_eq!(json!(map_as_json(&ports, &vlans)), expected);
+    }
+
+    #[test]
+    fn the_map_says_which_vlans_are_parts_of_a_private_one() {
+        let ports = ["router", "room", "link"].map(str::to_owned);
+        let of = |kind| Some(PrivateRole { kind, primary: 100 });
+        let part = |port, vid, kind, access| Vlan { private: of(kind), ..vlan(port, vid, access, access) };
+        let vlans = [
+            part("router", 100, PrivateKind::Primary, true),
+            part("room", 101, PrivateKind::Isolated, true),
+            part("link", 100, PrivateKind::Primary, false),
+            part("link", 101, PrivateKind::Isolated, false),
+            part("link", 102, PrivateKind::Community, false),
+            part("link", 103, PrivateKind::Community, false),
+        ];
+        assert_eq!(
+            map(&ports, &vlans),
+            "port    100 primary  101 isolated  102-103 community\n\
+             router  PU\n\
+             room                 PU\n\
+             link    T            T             T\n"
+        );
+        let private = json!({ "kind": "community", "primary": 100 });
+        let range = json!({ "vlan": 102, "vlanEnd": 103, "private": private });
+        assert_eq!(map_as_json(&ports, &vlans)[2]["vlans"][2], range);
+        let form = Form { json: false, details: false, statistics: false };
+        assert_eq!(
+            text(&vlans[1..2], form),
+            format!("{:<16}  101 PVID Egress Untagged isolated of 100\n", "room")
+        );
+        assert_eq!(text(&vlans[..1], form), format!("{:<16}  100 PVID Egress Untagged primary\n", "router"));
+        assert_eq!(as_json(&vlans[4..5], form)["vlans"][0]["private"], private);
     }
 }

@@ -9,7 +9,6 @@ use config::{
 };
 use control::CallError;
 use control::types::Changes;
-use frame::Vid;
 use serde_json::Value;
 use tracing::info;
 
@@ -82,11 +81,12 @@ impl Control {
             let (part, next) = self.worker.ask(move |bridge, _| {
                 let (mut part, next) = bridge.fdb_part(place, PART);
                 part.retain(|entry| kind(entry.kind).is_some() && !bridge.is_device(entry.mac));
-                (part, next)
+                let with_vlan = part.into_iter().map(|entry| (entry, vlans::of_entry(bridge, &entry)));
+                (with_vlan.collect::<Vec<_>>(), next)
             })?;
-            entries.extend(part.iter().filter_map(|entry| {
+            entries.extend(part.iter().filter_map(|(entry, vlan)| {
                 let port = entry.port.map(|port| self.name(port).to_owned());
-                Some(StaticEntry { mac: entry.mac, kind: kind(entry.kind)?, port, vlan: Vid::new(entry.fid) })
+                Some(StaticEntry { mac: entry.mac, kind: kind(entry.kind)?, port, vlan: *vlan })
             }));
             from = next;
         }

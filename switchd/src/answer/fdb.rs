@@ -23,7 +23,8 @@ struct Wanted {
     port: Option<PortId>,
     mac: Option<MacAddr>,
     kind: Option<bridge::EntryKind>,
-    vlan: Option<u16>,
+    /// The number of the database, of the VLAN that was asked for.
+    fid: Option<u16>,
 }
 
 impl Wanted {
@@ -31,7 +32,7 @@ impl Wanted {
         self.port.is_none_or(|port| entry.port == Some(port))
             && self.mac.is_none_or(|mac| entry.mac == mac)
             && self.kind.is_none_or(|kind| entry.kind == kind)
-            && self.vlan.is_none_or(|vlan| entry.fid == vlan)
+            && self.fid.is_none_or(|fid| entry.fid == fid)
     }
 }
 
@@ -100,11 +101,15 @@ impl Parts {
 
 impl Control {
     pub(super) fn show_fdb(&self, filter: &FdbFilter) -> Result<Stream, CallError> {
+        let fid = match filter.vlan.map(vid).transpose()? {
+            Some(vlan) => Some(self.worker.ask(move |bridge, _| bridge.fid(vlan)).map_err(no_answer)?),
+            None => None,
+        };
         let wanted = Wanted {
             port: self.id_of(filter.port.as_deref())?,
             mac: filter.mac.as_deref().map(mac).transpose()?,
             kind: filter.kind.map(core_kind),
-            vlan: filter.vlan,
+            fid,
         };
         let mut names = vec![String::new(); bridge::MAX_PORTS];
         for attachment in &self.attachments {

@@ -1,6 +1,6 @@
 //! VLANs: shown as `bridge vlan` shows them, and set.
 
-use bridge::{Membership, PortId, VlanRefused};
+use bridge::{Membership, PortId, VlanEntry, VlanRefused};
 use control::CallError;
 use control::types::{NewVlans, Vlan, VlanChange};
 use frame::Vid;
@@ -31,11 +31,17 @@ impl Control {
         let asked = self.worker.ask(move |bridge, _| {
             let bridge = &*bridge;
             let ports = ids.into_iter().filter(|id| one.is_none_or(|one| one == *id));
-            let of = |id| bridge.vlans(id).map(move |entry| (id, entry, bridge.vlan_counters(id, entry.vid)));
+            let shown = move |id, entry: VlanEntry| {
+                let VlanEntry { vid, .. } = entry;
+                (id, entry, bridge.private_role(vid), bridge.vlan_counters(id, vid))
+            };
+            let of = |id| bridge.vlans(id).map(move |entry| shown(id, entry));
             ports.flat_map(of).collect::<Vec<_>>()
         });
         let asked = asked.map_err(no_answer)?.into_iter();
-        Ok(asked.map(|(id, entry, counters)| vlans::shown(self.name(id), entry, counters)).collect())
+        Ok(asked
+            .map(|(id, entry, role, counters)| vlans::shown(self.name(id), entry, role, counters))
+            .collect())
     }
 
     pub(super) fn add_vlans(&mut self, vlans: &NewVlans) -> Result<(), CallError> {
@@ -95,15 +101,7 @@ impl Control {
         let index = self.steerable(port)?;
         let id = self.attachments[index].id;
         let changed = self.worker.ask(move |bridge, _| change(bridge, id)).map_err(no_answer)?;
-        changed.map_err(|error| {
-            CallError::Refused(match error {
-                VlanRefused::NotAMember(_, vid) => format!("port {port} is not a member of VLAN {vid}"),
-                VlanRefused::Ambiguous(_, wire) => format!(
-                    "number {wire} on the wire of port {port} would be that of two VLANs: give one of them another"
-                ),
-                other @ VlanRefused::NoSuchPort(_) => other.to_string(),
-            })
-        })?;
+        changed.map_err(|error| CallError::Refused(error.words(&format!("port {port}"))))?;
         self.attachments[index].steered = true;
         Ok(())
     }
