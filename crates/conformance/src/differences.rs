@@ -28,8 +28,9 @@ pub struct Difference {
 pub const ALL: [Difference; 12] = [
     Difference {
         about: "A port's `state` without spanning tree",
-        linux: "`blocking` becomes forwarding at once; any state is forwarding again after the link was down, `disabled` \
-                also after `ip link set … type bridge_slave`",
+        linux: "`blocking` becomes forwarding at once; `learning` does, and `listening` learning, when `forward_delay` (15 s) \
+                has passed since the port came up; any state is forwarding again after the link was down, `disabled` also \
+                after `ip link set … type bridge_slave`",
         switchd: "stays as it is set",
         reason: "a state that someone has set means something, and a loop must not close when a link flaps",
         leaves_out: |_, step| matches!(step, Step::State { state: PortState::Blocking, .. }),

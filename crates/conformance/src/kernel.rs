@@ -96,7 +96,8 @@ impl Kernel {
         self.filtering = self.tags == Tags::Vlans;
         // Not every kernel knows the option, even to say no.
         let filtering = if self.filtering { " vlan_filtering 1" } else { "" };
-        let options = format!("mcast_snooping 0 ageing_time {ageing}{filtering}");
+        // A timer of the kernel's would set a port that is learning to forwarding, so long after its link came up.
+        let options = format!("mcast_snooping 0 forward_delay 0 ageing_time {ageing}{filtering}");
         let mut lines = vec![
             format!("link add br0 address {HOST_MAC} type bridge {options}"),
             "link set br0 up".to_owned(),
