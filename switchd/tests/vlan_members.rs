@@ -101,21 +101,6 @@ fn jumbo_frames_cross(ports: [Port; 3]) {
     }
 }
 
-#[test]
-fn jumbo_frames_get_and_lose_their_tags_between_taps() {
-    jumbo_frames_cross([TAP; 3]);
-}
-
-#[test]
-fn jumbo_frames_get_and_lose_their_tags_between_raw_ports() {
-    jumbo_frames_cross([RAW; 3]);
-}
-
-#[test]
-fn jumbo_frames_get_and_lose_their_tags_between_both() {
-    jumbo_frames_cross([TAP, RAW, TAP]);
-}
-
 /// Host 1 is in VLAN 10, host 2 on a trunk where that is 100, host 3 on one where it is 10.
 const TRANSLATED: [&str; 3] =
     ["access = 10", "trunk = [10, 20]\ntranslate = { 100 = 10 }", "trunk = [10, 20, 100]"];
@@ -180,12 +165,20 @@ fn another_number_on_the_wire(ports: [Port; 3]) {
     capture.wait_for(SOON, "its own number", |bytes| *bytes == jumbo(3, &[TEN_TAG], 9)).unwrap();
 }
 
-#[test]
-fn a_vlan_has_another_number_on_one_trunk_between_taps() {
-    another_number_on_the_wire([TAP; 3]);
+/// Tests of the same between ports of several kinds.
+macro_rules! between {
+    ($($name:ident: $test:ident($ports:expr);)+) => {
+        $(#[test]
+        fn $name() {
+            $test($ports);
+        })+
+    };
 }
 
-#[test]
-fn a_vlan_has_another_number_on_one_trunk_between_raw_ports() {
-    another_number_on_the_wire([RAW; 3]);
+between! {
+    jumbo_frames_get_and_lose_their_tags_between_taps: jumbo_frames_cross([TAP; 3]);
+    jumbo_frames_get_and_lose_their_tags_between_raw_ports: jumbo_frames_cross([RAW; 3]);
+    jumbo_frames_get_and_lose_their_tags_between_both: jumbo_frames_cross([TAP, RAW, TAP]);
+    a_vlan_has_another_number_on_one_trunk_between_taps: another_number_on_the_wire([TAP; 3]);
+    a_vlan_has_another_number_on_one_trunk_between_raw_ports: another_number_on_the_wire([RAW; 3]);
 }
