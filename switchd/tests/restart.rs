@@ -199,7 +199,7 @@ fn what_was_set_at_run_time_stays_set_unless_the_file_says_otherwise() {
     assert_eq!(look(), (true, Some(5), 77_000));
 }
 
-/// VLANs that were added and taken away, and what each VLAN has seen.
+/// VLANs that were added and taken away, their numbers on the wire, and what each VLAN has seen.
 #[test]
 fn vlans_that_were_set_at_run_time_stay_and_are_counted_on() {
     let counted = "[bridge]\nvlan_filtering = true\nvlan_stats = true\nvlan_stats_per_port = true\n";
@@ -207,10 +207,12 @@ fn vlans_that_were_set_at_run_time_stay_and_are_counted_on() {
     let mut client = service.control().unwrap();
     client.add_vlans(&NewVlans { vid: 77, last: Some(79), ..to_port("lan") }).unwrap();
     client.delete_vlans("lan", 78, 78).unwrap();
+    client.add_vlans(&NewVlans { vid: 79, wire: Some(500), ..to_port("lan") }).unwrap();
     client.add_vlans(&NewVlans { vid: 5, untagged: true, ..to_port("wire") }).unwrap();
     let look = || service.control().unwrap().show_vlans(None).unwrap();
     let membership = |vlans: &[Vlan]| -> Vec<_> {
-        vlans.iter().map(|vlan| (vlan.port.clone(), vlan.vid, vlan.pvid, vlan.untagged)).collect()
+        let all = vlans.iter();
+        all.map(|vlan| (vlan.port.clone(), vlan.vid, vlan.pvid, vlan.untagged, vlan.wire)).collect()
     };
     let frames = |vlans: &[Vlan]| vlans.iter().map(|vlan| vlan.counters.unwrap().rx_frames).sum::<u64>();
     let first = membership(&look());
@@ -239,7 +241,7 @@ fn vlans_that_were_set_at_run_time_stay_and_are_counted_on() {
     service.machine.write("/etc/switchd/switchd.toml", &format!("{config}{counted}")).unwrap();
     service.systemctl("restart switchd").unwrap();
     let (lan, wire): (Vec<_>, Vec<_>) = membership(&look()).into_iter().partition(|(port, ..)| port == "lan");
-    assert_eq!(lan, [("lan".to_owned(), 9, true, true)]);
+    assert_eq!(lan, [("lan".to_owned(), 9, true, true, None)]);
     assert_eq!(wire, first[3..]);
 }
 
