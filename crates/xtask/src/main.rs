@@ -42,7 +42,7 @@ enum Task {
     GuestSuite(guest_suite::GuestSuite),
     /// Break the core in hundreds of ways and see whether its tests find each
     Mutants(mutants::Mutants),
-    /// Measure against Linux Bridge and a bare read/write loop
+    /// Compare its speed with other switches, by RFC 2544 and RFC 2889
     Throughput(throughput::Throughput),
     /// Make the Debian package
     Deb(deb::Deb),
@@ -50,8 +50,6 @@ enum Task {
     RestartLoss(restart_loss::RestartLoss),
     /// Start, reboot and destroy a virtual machine of libvirt over and over, and look for what is left over
     Libvirt(libvirt::Cycles),
-    #[command(hide = true)]
-    Generate(throughput::Generate),
     #[command(hide = true)]
     BareLoop(throughput::BareLoop),
 }
@@ -68,7 +66,6 @@ fn main() -> ExitCode {
         Task::Deb(options) => deb::run(&options),
         Task::RestartLoss(options) => restart_loss::run(&options),
         Task::Libvirt(options) => libvirt::run(&options),
-        Task::Generate(options) => throughput::run_generator(&options),
         Task::BareLoop(options) => throughput::run_bare_loop(&options),
     };
     match result {
