@@ -266,12 +266,13 @@ impl Control {
     fn tell_station(&self, event: bridge::Event, left_out: u64) {
         let name = |id| self.name(id);
         match event {
-            bridge::Event::MacMoved { mac, from, to } => {
-                let (from, to) = (name(from), name(to));
-                info!(%mac, from, to, left_out, "a station spoke on another port than before");
+            bridge::Event::MacMoved { mac, from, to, vid } => {
+                let (from, to, vid) = (name(from), name(to), told_apart(vid));
+                info!(%mac, from, port = to, vid, left_out, "a station spoke on another port than before");
             }
-            bridge::Event::OwnSource { mac, port } => warn!(
+            bridge::Event::OwnSource { mac, port, vid } => warn!(
                 %mac,
+                vid = told_apart(vid),
                 port = name(port),
                 left_out,
                 "a frame came in with an address of this bridge as its source: a loop, or somebody uses that address"
@@ -311,4 +312,9 @@ impl Control {
             warn!("{problem}");
         }
     }
+}
+
+/// A VLAN, where they are told apart.
+pub(crate) fn told_apart(vid: u16) -> Option<u16> {
+    (vid != 0).then_some(vid)
 }

@@ -9,7 +9,7 @@ use control::types::Event;
 
 use crate::answer::shown_kind;
 use crate::command::Command;
-use crate::control::Control;
+use crate::control::{Control, told_apart};
 
 /// How often the FDB is looked at while somebody watches.
 const LOOK: Duration = Duration::from_millis(200);
@@ -91,6 +91,7 @@ impl Control {
             topic: "fdb".to_owned(),
             what: Some(what.to_owned()),
             mac: Some(change.mac.to_string()),
+            vlan: told_apart(change.fid),
             port: change.port.map(|port| self.name(port).to_owned()),
             kind: Some(shown_kind(change.kind)),
             ..Event::default()

@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_storm_of_events_is_told_in_a_few_and_the_rest_counted() {
-        let event = Event::OwnSource { mac: MacAddr::ZERO, port: PortId(1) };
+        let event = Event::OwnSource { mac: MacAddr::ZERO, port: PortId(1), vid: 0 };
         let mut news = News::default();
         let mut told = Vec::new();
         for ms in [5_000, 5_500, 6_000] {
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn what_finds_no_room_is_counted() {
-        let event = Event::OwnSource { mac: MacAddr::ZERO, port: PortId(1) };
+        let event = Event::OwnSource { mac: MacAddr::ZERO, port: PortId(1), vid: 0 };
         let mut news = News::default();
         news.pass_on(&[event; 2], 0, Moment(0), |_, _| false);
         assert_eq!((news.told, news.left_out), (0, 2));

@@ -59,6 +59,17 @@ fn hung_up(stream: &UnixStream) -> bool {
 }
 
 #[test]
+fn where_vlans_are_told_apart_so_are_stations() {
+    let picture = Picture::of(2);
+    let filtering = format!("[bridge]\nvlan_filtering = true\n{}", picture.raw_ports());
+    let switchd = Switchd::start(&picture.switch, &filtering).unwrap();
+    let watched = watch(&switchd);
+    picture.socket(1).send(&frame(BROADCAST, mac(7), "hello")).unwrap();
+    let event = wait_for(&watched, |event| of_station(event, &mac_text(7), "added"));
+    assert_eq!(event.vlan, Some(1));
+}
+
+#[test]
 fn stations_ports_and_configuration_are_told_as_they_change() {
     let (picture, switchd, mut client) = start();
     let watched = watch(&switchd);

@@ -9,7 +9,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use testbed::service::{CONFIG, Service, shipped};
 use testbed::switchd::binary;
-use testbed::wait_until;
+use testbed::{FrameSocket, wait_until};
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -60,6 +60,23 @@ fn a_wrong_configuration_is_told_and_not_tried_again() {
         (service.property("ActiveState").as_str(), service.property("NRestarts").as_str()),
         ("failed", "0")
     );
+}
+
+#[test]
+fn the_journal_can_be_asked_for_a_station_a_port_or_a_vlan() {
+    let service = start("fields", &format!("[bridge]\nvlan_filtering = true\n{CONFIG}"));
+    let frame = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 9], &[0x88, 0xb5], &[0; 46]].concat();
+    for host in [&service.host1, &service.host2] {
+        FrameSocket::open(host, "eth0").unwrap().send(&frame).unwrap();
+        wait_until(SOON, "it is learned", || service.macs() >= 3).unwrap();
+    }
+    for field in ["MAC=02:00:00:00:00:09", "PORT=wire", "VID=1"] {
+        let ask = format!("journalctl --no-pager -o cat -u switchd {field}");
+        wait_until(SOON, field, || {
+            service.machine.run(&ask).is_ok_and(|lines| lines.contains("spoke on another port"))
+        })
+        .unwrap();
+    }
 }
 
 /// A thread that does not run can't feed the watchdog, whatever the others do.

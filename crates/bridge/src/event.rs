@@ -16,6 +16,8 @@ pub enum Event {
         from: PortId,
         /// Where it is now.
         to: PortId,
+        /// The VLAN of the frame; 0 where VLANs are not told apart.
+        vid: u16,
     },
     /// A frame came in whose source is an address of the bridge itself: a sign of a loop.
     OwnSource {
@@ -23,5 +25,7 @@ pub enum Event {
         mac: MacAddr,
         /// Where the frame came in.
         port: PortId,
+        /// Its VLAN; 0 where VLANs are not told apart.
+        vid: u16,
     },
 }

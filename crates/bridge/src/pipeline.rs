@@ -358,24 +358,25 @@ impl Bridge {
             (Teaches::Station, _) => self.fdb.learn(key, ingress, limit),
             (Teaches::Locked, _) => self.fdb.learn_locked(key, ingress, limit),
         };
-        self.note(lesson, ingress, source, out);
+        self.note(lesson, ingress, vlan, source, out);
         lesson
     }
 
     /// Counts and tells what is remarkable.
-    fn note(&mut self, lesson: Lesson, ingress: PortId, source: u64, out: &mut Deliveries) {
+    fn note(&mut self, lesson: Lesson, ingress: PortId, vlan: Classified, source: u64, out: &mut Deliveries) {
+        let vid = if vlan.fid == 0 { 0 } else { vlan.vid() };
         let mac = MacAddr::from_u64(source);
         let Some(port) = self.ports.get_mut(ingress) else { return };
         match lesson {
             Lesson::Moved(from) => {
                 port.counters.moved += 1;
-                out.tell(Event::MacMoved { mac, from, to: ingress });
+                out.tell(Event::MacMoved { mac, from, to: ingress, vid });
             }
             // The host speaks with its own address through its own port.
             Lesson::Own(owner) if owner == ingress && port.settings.host => {}
             Lesson::Own(_) => {
                 port.counters.own_source += 1;
-                out.tell(Event::OwnSource { mac, port: ingress });
+                out.tell(Event::OwnSource { mac, port: ingress, vid });
             }
             Lesson::Limited => port.counters.limited += 1,
             Lesson::Damped(_) => port.counters.damped += 1,

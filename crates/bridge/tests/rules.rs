@@ -565,8 +565,8 @@ fn moves_and_own_addresses_are_told_and_beyond_a_bound_counted() {
     for (ingress, from) in [(a, 1), (b, 1), (b, 8)] {
         say(ingress, station(from), &mut out);
     }
-    let moved = Event::MacMoved { mac: station(1), from: a, to: b };
-    let own = Event::OwnSource { mac: station(8), port: b };
+    let moved = Event::MacMoved { mac: station(1), from: a, to: b, vid: 0 };
+    let own = Event::OwnSource { mac: station(8), port: b, vid: 0 };
     assert_eq!((out.events(), out.events_left_out()), (&[moved, own][..], 0));
     for n in 0..40 {
         say(if n % 2 == 0 { a } else { b }, station(1), &mut out);

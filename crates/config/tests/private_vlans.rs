@@ -25,7 +25,10 @@ fn a_private_vlan_is_a_table_of_a_list_or_stands_alone() {
     };
     let lab = PrivateVlanConfig { primary: vid(7), isolated: None, communities: vec![vid(8)] };
     assert_eq!(private_vlans("", ""), []);
-    assert_eq!(private_vlans("private_vlan = { primary = 7, communities = [8] }\n", ""), [lab.clone()]);
+    assert_eq!(
+        private_vlans("private_vlan = { primary = 7, communities = [8] }\n", ""),
+        std::slice::from_ref(&lab)
+    );
     let both = format!("{GUESTS}[[private_vlan]]\nprimary = 7\ncommunities = [8]\n");
     assert_eq!(private_vlans("", &both), [guests, lab]);
 }

@@ -25,8 +25,9 @@ fn line(event: &Event, form: Form) -> Result<String> {
     }
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
     let place = event.port.as_ref().map(|port| format!(" port {port}")).unwrap_or_default();
+    let vlan = event.vlan.map(|vid| format!(" vlan {vid}")).unwrap_or_default();
     Ok(match event.topic.as_str() {
-        "fdb" => format!("fdb: {} {}{place}\n", text(&event.mac), text(&event.what)),
+        "fdb" => format!("fdb: {} {}{place}{vlan}\n", text(&event.mac), text(&event.what)),
         "lost" => format!("lost: {} events\n", event.lost.unwrap_or_default()),
         topic => format!("{topic}:{place} {}\n", text(&event.words)),
     })
