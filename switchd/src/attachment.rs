@@ -10,6 +10,8 @@ use frame::MacAddr;
 use ports::links::LinkEvent;
 use ports::tap::{TapError, TapHandle};
 
+use crate::guests::Guest;
+
 /// A port of the configuration and the device that it has at the moment.
 #[derive(Debug)]
 pub(crate) struct Attachment {
@@ -46,6 +48,8 @@ pub(crate) struct Held {
     pub(crate) tap: Option<TapHandle>,
     /// Of a `raw` port: its socket, to be handed over.
     pub(crate) socket: Option<Arc<OwnedFd>>,
+    /// Of a `vhost-user` port: the hold on the conversation with the guest's program.
+    pub(crate) guest: Option<Arc<Guest>>,
     /// The interface end of a TAP was moved into another namespace.
     pub(crate) moved: bool,
 }
@@ -86,6 +90,7 @@ impl Attachment {
         match self.config.kind {
             PortKind::Tap(_) => "tap",
             PortKind::Raw(_) => "raw",
+            PortKind::VhostUser(_) => "vhost-user",
         }
     }
 
@@ -100,6 +105,7 @@ impl Attachment {
                 let here = held.tap.as_ref().and_then(TapHandle::name_here);
                 if here.as_ref() == Some(name) { Reaction::Returned(*ifindex) } else { Reaction::Nothing }
             }
+            (_, Some(held)) if held.guest.is_some() => Reaction::Nothing,
             (LinkEvent::Link { ifindex, .. }, Some(held)) if *ifindex == held.ifindex => {
                 self.changed(held, event)
             }
@@ -157,6 +163,7 @@ mod tests {
             exclusive: true,
             tap: None,
             socket: None,
+            guest: None,
             moved: false,
         }
     }

@@ -253,6 +253,7 @@ impl Control {
                 Event::Ended => anyhow::bail!("the forwarding thread has ended"),
             }
         }
+        self.look_at_guests();
         self.answer_scrape();
         Ok(true)
     }

@@ -1,6 +1,7 @@
 //! The order in which the daemon starts and ends.
 
 use std::cell::Cell;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::clock::Clock;
 use crate::configuration;
 use crate::control::{Control, Listener, Shown};
 use crate::forwarding::Forwarding;
+use crate::guests;
 use crate::heirlooms::Heirlooms;
 use crate::metrics::{self, Metrics, Reloads};
 use crate::monitor::Monitors;
@@ -55,10 +57,17 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         Some(lock) => RunDir::adopt(&config.bridge.name, lock),
         None => RunDir::take(&config.bridge.name)?,
     };
+    let sockets: Vec<&Path> = config
+        .metrics
+        .as_ref()
+        .and_then(metrics::socket_path)
+        .into_iter()
+        .chain(guests::sockets(&config))
+        .collect();
     sandbox::enter(&Files {
         config: arguments.config.as_deref(),
         run_dir: run_dir.path(),
-        socket: config.metrics.as_ref().and_then(metrics::socket_path),
+        sockets: &sockets,
     })?;
     let rights = match Rights::of(&config.control) {
         Ok(rights) => rights,
@@ -80,7 +89,7 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         Err(error) => return Err(error),
     };
     let heirlooms = Heirlooms::new(descriptors, before.as_ref(), state.as_ref());
-    let mut opener = Opener::new(&run_dir, store, heirlooms);
+    let mut opener = Opener::new(&run_dir, store, heirlooms, Arc::clone(&wake_control));
     let opened = open_all(&mut opener, &mut attachments, resumes)?;
     let had: Vec<Had> = opened.iter().map(Had::of).collect();
 

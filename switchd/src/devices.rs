@@ -108,15 +108,16 @@ impl Control {
     }
 
     /// What the bridge must know of a device.
-    fn tell_worker(&self, index: usize, held: &Held) {
+    pub(crate) fn tell_worker(&self, index: usize, held: &Held) {
         let attachment = &self.attachments[index];
         let port = attachment.id;
         let host = matches!(&attachment.config.kind, PortKind::Tap(tap) if tap.host);
         // In another namespace the MTU is not ours to see, and towards br0 Linux checks none.
-        let mtu = (!held.moved && !host).then_some(held.mtu);
+        let mtu = (!held.moved && !host && held.guest.is_none()).then_some(held.mtu);
         let (mac, kind) = match &attachment.config.kind {
             PortKind::Tap(_) => (host.then_some(held.mac), LocalKind::HostPort),
             PortKind::Raw(_) => ((!held.exclusive).then_some(held.mac), LocalKind::Kernel),
+            PortKind::VhostUser(_) => (None, LocalKind::Kernel),
         };
         self.worker.send(Command::Mtu { port, mtu });
         self.worker.send(Command::Local { port, mac, kind });

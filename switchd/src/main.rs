@@ -15,6 +15,7 @@ mod daemon;
 mod describe;
 mod devices;
 mod forwarding;
+mod guests;
 mod handover;
 mod heirlooms;
 mod logging;

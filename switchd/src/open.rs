@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use config::{Config, Owner, PortConfig, PortKind, RawConfig, TapConfig};
+use config::{Config, Owner, PortConfig, PortKind, RawConfig, TapConfig, VhostUserConfig};
 use frame::MacAddr;
+use mio::Waker;
 use ports::bypass::bypassed_rules;
 use ports::device::{self, Device, DeviceError};
 use ports::exclusive::Exclusive;
@@ -19,6 +20,7 @@ use ports::{RxQueue, TxQueue};
 use tracing::{info, warn};
 
 use crate::attachment::{Attachment, Held};
+use crate::guests;
 use crate::heirlooms::Heirlooms;
 use crate::run_dir::RunDir;
 use crate::store::Store;
@@ -50,12 +52,14 @@ pub(crate) struct Opener {
     short_header: bool,
     store: Store,
     heirlooms: Heirlooms,
+    /// Wakes control when a guest comes or goes.
+    wake: Arc<Waker>,
 }
 
 impl Opener {
     /// Remembers what an earlier process of this bridge left to be put back, and goes on with the interfaces that
     /// it kept the host off.
-    pub(crate) fn new(run_dir: &RunDir, store: Store, mut heirlooms: Heirlooms) -> Self {
+    pub(crate) fn new(run_dir: &RunDir, store: Store, mut heirlooms: Heirlooms, wake: Arc<Waker>) -> Self {
         let (restore, problem) = Restore::open(&run_dir.restore_file());
         if let Some(problem) = problem {
             warn!("{problem}");
@@ -69,7 +73,7 @@ impl Opener {
             }
         });
         let short_header = std::env::var_os(SHORT_HEADER).is_some();
-        Self { restore, exclusive, short_header, store, heirlooms }
+        Self { restore, exclusive, short_header, store, heirlooms, wake }
     }
 
     /// Opens the device of a port; `None` if there is no such interface yet.
@@ -80,6 +84,7 @@ impl Opener {
         match &port.kind {
             PortKind::Tap(options) => self.open_tap(port, options).map(Some),
             PortKind::Raw(options) => self.open_raw(port, options),
+            PortKind::VhostUser(options) => self.open_vhost_user(port, options).map(Some),
         }
     }
 
@@ -164,6 +169,7 @@ impl Opener {
             Some(before) if !same(&before) => {
                 drop(fd);
                 self.store.forget_port(&port.name);
+                guests::remove_socket(&before);
                 self.put_back(&before);
                 None
             }
@@ -197,6 +203,7 @@ impl Opener {
             drop(fd);
             self.store.forget_port(&name);
             if let Some(before) = before {
+                guests::remove_socket(&before);
                 info!(port = name, "{} is let go of", before.device);
                 self.put_back(&before);
             }
@@ -251,9 +258,22 @@ impl Opener {
             exclusive,
             tap: None,
             socket: Some(Arc::new(raw.rx.as_fd().try_clone_to_owned()?)),
+            guest: None,
             moved: false,
         };
         Ok(Some(Opened { rx: Box::new(raw.rx), tx: Box::new(raw.tx), held, resumed }))
+    }
+
+    /// Makes the socket, or goes on with that of an earlier process; the guest comes later.
+    fn open_vhost_user(&mut self, port: &PortConfig, options: &VhostUserConfig) -> anyhow::Result<Opened> {
+        let earlier = self.heirloom(port).map(|(fd, _)| fd);
+        let opened = guests::open(port, options, earlier, &self.wake)?;
+        if let Some(socket) = &opened.held.socket
+            && !opened.resumed
+        {
+            self.store.keep_port(&port.name, socket.as_fd());
+        }
+        Ok(opened)
     }
 
     /// The packet socket of an earlier process, else a new one; whether it is that.
@@ -343,6 +363,9 @@ impl Opener {
         {
             warn!(port = port.name, "{error}");
         }
+        if let Some(guest) = &held.guest {
+            guest.end();
+        }
         drop(held);
         self.store.forget_port(&port.name);
         for problem in self.restore.put_back_device(&port.device) {
@@ -368,6 +391,7 @@ fn opened_tap(tap: TapPort, device: Option<Device>, resumed: bool) -> Opened {
         exclusive: false,
         tap: Some(tap.handle),
         socket: None,
+        guest: None,
         moved: device.is_none(),
     };
     if let Some(device) = device {

@@ -327,6 +327,7 @@ impl Worker {
                     }
                 }
             }
+            halves.tx.flush();
         }
         self.deliveries.clear();
     }

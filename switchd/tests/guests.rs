@@ -63,6 +63,7 @@ fn guest(switch: &Namespace, number: u8) -> Guest {
         tap: format!("vnet{number}"),
         mac: format!("52:54:00:00:00:{number:02}"),
         addresses: vec![format!("{}/24", v4(number)), format!("{}/64", v6(number))],
+        ..GuestOptions::default()
     };
     Guest::start(switch, options).unwrap()
 }

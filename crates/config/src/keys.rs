@@ -72,10 +72,14 @@ pub(crate) const PORT: &[Key] = &[
 ];
 
 /// Those of `[ports.NAME]` that `[profiles.NAME]` has not.
-pub(crate) const NOT_SHARED: &[&str] = &["device", "profile", "max_ports", "host", "promisc"];
+pub(crate) const NOT_SHARED: &[&str] = &["device", "profile", "max_ports", "host", "promisc", "socket"];
 
 /// `[ports.NAME]`, by type.
-pub(crate) const KINDS: &[Kind] = &[Kind { name: "tap", keys: TAP }, Kind { name: "raw", keys: RAW }];
+pub(crate) const KINDS: &[Kind] = &[
+    Kind { name: "tap", keys: TAP },
+    Kind { name: "raw", keys: RAW },
+    Kind { name: "vhost-user", keys: VHOST_USER },
+];
 
 const TAP: &[Key] = &[
     Key { name: "mtu", example: "1500" },
@@ -88,6 +92,12 @@ const TAP: &[Key] = &[
 ];
 
 const RAW: &[Key] = &[Key { name: "exclusive", example: "true" }, Key { name: "offload", example: "true" }];
+
+const VHOST_USER: &[Key] = &[
+    Key { name: "socket", example: "\"/run/vm/net0.sock\"" },
+    Key { name: "mode", example: "\"server\"" },
+    Key { name: "offload", example: "true" },
+];
 
 /// `[[fdb]]`.
 pub(crate) const FDB: &[Key] = &[

@@ -35,7 +35,7 @@ pub use change::Changes;
 pub use model::{
     BridgeConfig, Config, ControlConfig, EntryType, Listen, MirrorConfig, MirrorDirection, Owner,
     PatternConfig, PortConfig, PortKind, PortRules, PortState, PortVlans, PrivateVlanConfig, Profile,
-    ProfileUse, RawConfig, StaticEntry, TapConfig, VlanConfig, VlanProtocol,
+    ProfileUse, RawConfig, SocketMode, StaticEntry, TapConfig, VhostUserConfig, VlanConfig, VlanProtocol,
 };
 pub use names::LONGEST_TIME;
 pub use pattern::NotMatched;

@@ -166,7 +166,8 @@ impl Default for BridgeConfig {
 pub struct PortConfig {
     /// The name of the port, unique in the switch.
     pub name: String,
-    /// The network interface that carries it; no two ports share one.
+    /// The network interface that carries it, or of a `vhost-user` port the path of its socket; no two ports share
+    /// one.
     pub device: String,
     /// How frames get in and out, with the options of that kind.
     pub kind: PortKind,
@@ -297,6 +298,42 @@ pub enum PortKind {
     Tap(TapConfig),
     /// A raw socket on an interface that exists.
     Raw(RawConfig),
+    /// A socket over which a virtual machine shares its memory.
+    VhostUser(VhostUserConfig),
+}
+
+/// The options of a `vhost-user` port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VhostUserConfig {
+    /// Who listens at the socket.
+    pub mode: SocketMode,
+    /// Whether frames may come and go with unfinished checksums and unsegmented.
+    pub offload: bool,
+}
+
+impl Default for VhostUserConfig {
+    fn default() -> Self {
+        Self { mode: SocketMode::Server, offload: true }
+    }
+}
+
+/// Who listens at a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketMode {
+    /// The switch.
+    Server,
+    /// The program that runs the virtual machine; the switch connects.
+    Client,
+}
+
+impl SocketMode {
+    /// Each with its word in the file.
+    pub(crate) const ALL: [(&str, Self); 2] = [("server", Self::Server), ("client", Self::Client)];
+
+    /// The word in the file.
+    pub(crate) fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(_, known)| *known == self).map_or("", |(word, _)| word)
+    }
 }
 
 /// The options of a `tap` port.

@@ -6,17 +6,23 @@ use toml::de::{DeTable, DeValue};
 
 use crate::check::PlacedPort;
 use crate::keys::{KINDS, Key, Kind, PORT, kind_list, kinds_with, nearest};
-use crate::model::{Owner, PortKind, PortRules, ProfileUse, RawConfig, TapConfig};
+use crate::model::{
+    Owner, PortKind, PortRules, ProfileUse, RawConfig, SocketMode, TapConfig, VhostUserConfig,
+};
 use crate::names::{check_interface, check_name, is_user_name};
 use crate::pattern;
 use crate::problem::{Findings, quoted};
 use crate::profile::{self, PlacedProfile};
 use crate::rules;
-use crate::section::{At, Section, integer};
+use crate::section::{At, Section, did_you_mean, integer};
 use crate::vlans;
 
 /// The MTU that a TAP takes, in bytes: ETH_MIN_MTU, and the most that its frames have room for.
 const MTU: Range<i64> = 68..65_536;
+/// The kind of port that is on a socket.
+const VHOST_USER: &str = "vhost-user";
+/// What an address of a Unix socket has room for (`unix(7)`).
+const MAX_SOCKET: usize = 107;
 /// As many as a switch has.
 const MAX_PORTS: Range<i64> = 1..1024;
 
@@ -40,7 +46,10 @@ pub(crate) fn read<'d>(
     let section = Section::new(title, name.span.clone(), keys_of(kind), table);
     section.unknown_keys(findings, |key| kind.and_then(|kind| of_another_kind(key, kind)));
 
-    let device = read_device(&section, &name, findings);
+    let device = match kind {
+        Some(kind) if kind.name == VHOST_USER => read_socket(&section, findings),
+        _ => read_device(&section, &name, findings),
+    };
     let max_ports = read_max_ports(&section, device.as_ref(), kind, findings);
     let read = read_kind(&section, kind, findings);
     let is_host = matches!(&read, Some(PortKind::Tap(tap)) if tap.host);
@@ -64,7 +73,8 @@ fn read_kind(section: &Section<'_>, kind: Option<&Kind>, findings: &mut Findings
     let is_or_may_be = |name| kind.is_none_or(|kind| kind.name == name);
     let tap = is_or_may_be("tap").then(|| read_tap(section, findings));
     let raw = is_or_may_be("raw").then(|| read_raw(section, findings));
-    tap.map(PortKind::Tap).or(raw.map(PortKind::Raw))
+    let vhost_user = is_or_may_be(VHOST_USER).then(|| read_vhost_user(section, findings));
+    tap.map(PortKind::Tap).or(raw.map(PortKind::Raw)).or(vhost_user.map(PortKind::VhostUser))
 }
 
 /// Tells of values of a profile that no port could have.
@@ -80,6 +90,7 @@ fn profile_use(profile: &PlacedProfile<'_>, kind: &PortKind, host: bool) -> Box<
     let name = match kind {
         PortKind::Tap(_) => "tap",
         PortKind::Raw(_) => "raw",
+        PortKind::VhostUser(_) => VHOST_USER,
     };
     let kind = KINDS.iter().find(|known| known.name == name);
     // What is wrong has been told.
@@ -185,6 +196,47 @@ fn read_raw(section: &Section<'_>, findings: &mut Findings<'_>) -> RawConfig {
         exclusive: section.boolean("exclusive", findings),
         offload: section.boolean("offload", findings).unwrap_or(plain.offload),
     }
+}
+
+fn read_vhost_user(section: &Section<'_>, findings: &mut Findings<'_>) -> VhostUserConfig {
+    let plain = VhostUserConfig::default();
+    VhostUserConfig {
+        mode: read_mode(section, findings).unwrap_or(plain.mode),
+        offload: section.boolean("offload", findings).unwrap_or(plain.offload),
+    }
+}
+
+fn read_mode(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<SocketMode> {
+    let written = section.text("mode", findings)?;
+    let mode = SocketMode::ALL.iter().find(|(name, _)| *name == written.value);
+    if mode.is_none() {
+        let message = format!("unknown mode {} in {}", quoted(written.value), section.title);
+        let help = did_you_mean(written.value, SocketMode::ALL.iter().map(|(name, _)| *name));
+        findings.add(written.span, message, help);
+    }
+    mode.map(|(_, mode)| *mode)
+}
+
+/// The path of the socket and its place; such a port has no interface.
+fn read_socket(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<At<String>> {
+    if let Some(at) = section.value("device") {
+        let message = format!("{} has no `device`: it is on a socket", section.title);
+        findings.add(at.span, message, "remove the line; `socket = \"…\"` says where");
+    }
+    let written = section.required_text("socket", findings)?;
+    let path = written.value;
+    let wrong = if !path.starts_with('/') || path.ends_with('/') {
+        "is no absolute path of a file"
+    } else if path.len() > MAX_SOCKET {
+        "is longer than 107 bytes"
+    } else if path.chars().any(char::is_control) {
+        "has control characters"
+    } else {
+        return Some(At { value: path.to_owned(), span: written.span });
+    };
+    let message = format!("the socket {} {wrong}", quoted(path));
+    findings.add(written.span, message, "as `socket = \"/run/vm/net0.sock\"`");
+    None
 }
 
 fn read_owner(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Owner> {

@@ -11,7 +11,7 @@ use toml::Value;
 use crate::model::{
     BridgeConfig, Config, ControlConfig, EntryType, Listen, MirrorConfig, MirrorDirection, Owner,
     PatternConfig, PortConfig, PortKind, PortRules, PortState, PortVlans, PrivateVlanConfig, ProfileUse,
-    RawConfig, StaticEntry, TapConfig, VlanConfig, VlanProtocol,
+    RawConfig, StaticEntry, TapConfig, VhostUserConfig, VlanConfig, VlanProtocol,
 };
 use crate::pattern::MAX_PORTS;
 use crate::vlans;
@@ -144,6 +144,7 @@ fn can_follow(config: &PortConfig, profile: &ProfileUse) -> bool {
         (PortKind::Raw(own), PortKind::Raw(shared)) => {
             stays(own.exclusive.is_some(), shared.exclusive.is_some())
         }
+        (PortKind::VhostUser(_), PortKind::VhostUser(_)) => true,
         _ => false,
     };
     kinds
@@ -157,6 +158,7 @@ fn plain_kind(kind: &PortKind) -> PortKind {
     match kind {
         PortKind::Tap(_) => PortKind::Tap(TapConfig::default()),
         PortKind::Raw(_) => PortKind::Raw(RawConfig::default()),
+        PortKind::VhostUser(_) => PortKind::VhostUser(VhostUserConfig::default()),
     }
 }
 
@@ -194,6 +196,17 @@ fn kind(config: &PortConfig, plain: &PortKind) -> Lines {
             lines.push(("type", text("raw")));
             lines.push(("device", text(&config.device)));
             put(&mut lines, "exclusive", *exclusive, plain.exclusive, |on| flag(on.unwrap_or_default()));
+            put(&mut lines, "offload", *offload, plain.offload, flag);
+        }
+        PortKind::VhostUser(vhost_user) => {
+            let plain = match plain {
+                PortKind::VhostUser(plain) => plain.clone(),
+                _ => VhostUserConfig::default(),
+            };
+            let VhostUserConfig { mode, offload } = vhost_user;
+            lines.push(("type", text("vhost-user")));
+            lines.push(("socket", text(&config.device)));
+            put(&mut lines, "mode", *mode, plain.mode, |mode| text(mode.word()));
             put(&mut lines, "offload", *offload, plain.offload, flag);
         }
     }
@@ -354,6 +367,7 @@ mod tests {
          [ports.\"b.c\"]\ntype = \"raw\"\ndevice = \"eth0\"\nexclusive = false\noffload = false\n\
          trunk = [\"4000-4094\"]\nnative = 1\n\
          [ports.h]\ntype = \"tap\"\nowner = 107\nhost = true\npromisc = true\nlearning = true\n\
+         [ports.vm]\ntype = \"vhost-user\"\nsocket = \"/run/vm/0\"\nmode = \"client\"\noffload = false\n\
          [ports.h2]\ntype = \"raw\"\nlearning = false\naccess = 7\n\
          [[private_vlan]]\nprimary = 100\nisolated = 101\ncommunities = [102, \"110-119\"]\n\
          [[private_vlan]]\nprimary = 3\nisolated = 4\n\

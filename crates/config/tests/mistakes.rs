@@ -244,7 +244,7 @@ fn times_without_a_right_unit() {
 
 #[test]
 fn types_of_port() {
-    let listed = "A port's type is \"tap\" or \"raw\"";
+    let listed = "A port's type is \"tap\" or \"raw\" or \"vhost-user\"";
     added(
         "[ports.b]\ntype = \"rwa\"",
         2,
@@ -252,19 +252,40 @@ fn types_of_port() {
         "unknown type `rwa` in [ports.b]",
         &format!("did you mean \"raw\"? {listed}"),
     );
-    added(
-        "[ports.b]\ntype = \"vhost-user\"",
-        2,
-        "\"vhost-user\"",
-        "unknown type `vhost-user` in [ports.b]",
-        listed,
-    );
+    added("[ports.b]\ntype = \"macvtap\"", 2, "\"macvtap\"", "unknown type `macvtap` in [ports.b]", listed);
     added(
         "[ports.b]\ndevice = \"b0\"",
         1,
         "b",
         "[ports.b] has no `type`",
         "add a line such as `type = \"tap\"`",
+    );
+}
+
+#[test]
+fn ports_on_sockets() {
+    const EXAMPLE: &str = "as `socket = \"/run/vm/net0.sock\"`";
+    let port = "[ports.b]\ntype = \"vhost-user\"\n";
+    added(
+        &format!("{port}socket = \"vm\""),
+        3,
+        "\"vm\"",
+        "the socket `vm` is no absolute path of a file",
+        EXAMPLE,
+    );
+    added(
+        &format!("{port}socket = \"/vm\"\nmode = \"servre\""),
+        4,
+        "\"servre\"",
+        "unknown mode `servre` in [ports.b]",
+        "did you mean `server`?",
+    );
+    added(
+        &format!("{port}socket = \"/vm\"\ndevice = \"eth1\""),
+        4,
+        "\"eth1\"",
+        "[ports.b] has no `device`: it is on a socket",
+        "remove the line; `socket = \"…\"` says where",
     );
 }
 

@@ -82,6 +82,10 @@ pub trait TxQueue: Send {
     /// then there is one call for all of them: on processors that forget return addresses in the kernel
     /// each return behind a system call costs as much as a third of the call.
     fn send_run(&mut self, batch: &Batch, queue: &[u16]) -> Run;
+
+    /// Lets the other side know of all that was handed over, where that is done once for many frames. Called
+    /// after each burst.
+    fn flush(&mut self) {}
 }
 
 /// The loop of [`TxQueue::send_run`] for a port whose offload header has `header` bytes, around its own

@@ -40,6 +40,57 @@ pub struct GuestOptions {
     pub mac: String,
     /// Addresses of the guest's eth0, each with its prefix length.
     pub addresses: Vec<String>,
+    /// Instead of the TAP: the socket over which it shares its memory.
+    pub vhost_user: Option<VhostUser>,
+}
+
+/// How a guest shares its memory with a switch.
+#[derive(Clone, Debug)]
+pub struct VhostUser {
+    /// The socket.
+    pub socket: PathBuf,
+    /// Whether QEMU listens there; else it connects, and again each second.
+    pub listen: bool,
+    /// More of the network card, each with a comma before it (`,mrg_rxbuf=off`).
+    pub card: String,
+    /// The file that holds the memory is one that can be cut short, of this path.
+    pub memory: Option<PathBuf>,
+    /// Pairs of queues.
+    pub pairs: u32,
+}
+
+impl VhostUser {
+    /// A guest that connects to a switch at `socket`, with QEMU's defaults.
+    pub fn connecting(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into(), listen: false, card: String::new(), memory: None, pairs: 1 }
+    }
+
+    /// Without MSI-X: with it QEMU 7.2 falls down where a back-end has the rings and the processor is emulated.
+    fn arguments(&self, mac: &str) -> Vec<String> {
+        let Self { socket, listen, card, memory, pairs } = self;
+        let megabytes = SIZE.megabytes;
+        let backend = match memory {
+            None => format!("memory-backend-memfd,id=mem,size={megabytes}M,share=on"),
+            Some(path) => {
+                format!("memory-backend-file,id=mem,size={megabytes}M,share=on,mem-path={}", path.display())
+            }
+        };
+        let how = if *listen { "server=on,wait=off" } else { "reconnect=1" };
+        let (netdev, several) = match pairs {
+            1 => (String::new(), ""),
+            _ => (format!(",queues={pairs}"), ",mq=on"),
+        };
+        [
+            ("-object", backend),
+            ("-numa", "node,memdev=mem".to_owned()),
+            ("-chardev", format!("socket,id=c0,path={},{how}", socket.display())),
+            ("-netdev", format!("vhost-user,id=n0,chardev=c0{netdev}")),
+            ("-device", format!("virtio-net-pci,netdev=n0,mac={mac},vectors=0,romfile={several}{card}")),
+        ]
+        .into_iter()
+        .flat_map(|(option, value)| [option.to_owned(), value])
+        .collect()
+    }
 }
 
 /// A running guest. Dropping it kills QEMU, and with it the TAP goes.
@@ -60,6 +111,10 @@ impl Guest {
     pub fn start(namespace: &Namespace, options: GuestOptions) -> Result<Self> {
         let image = image::image(&image::GUEST)?;
         let mut qemu = namespace.command("qemu-system-x86_64");
+        if let Some(shared) = &options.vhost_user {
+            qemu.args(shared.arguments(&options.mac));
+            return Ok(Self { qemu: Qemu::start(qemu, &image, SIZE)?, options, addressed: false });
+        }
         let tap = format!("tap,id=n0,ifname={},script=no,downscript=no", options.tap);
         // Without a boot ROM, which is of a package that need not be there.
         let card = format!("virtio-net-pci,netdev=n0,mac={},romfile=", options.mac);
@@ -89,7 +144,7 @@ impl Guest {
     /// # Errors
     /// It does not boot; the message shows its console.
     pub fn wait_ready(&mut self) -> Result<()> {
-        self.qemu.wait_ready(&format!("the guest on {}", self.options.tap))?;
+        self.qemu.wait_ready(&format!("the guest {}", self.options.mac))?;
         self.address()
     }
 
@@ -160,6 +215,17 @@ impl Guest {
             let stat = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("stat"));
             tasks.map(stat).all(|stat| stat.is_ok_and(|stat| stat.contains(") T ")))
         })
+    }
+
+    /// Lets a guest begin anew, as with its power switch, and waits until it takes commands.
+    ///
+    /// # Errors
+    /// It does not boot.
+    pub fn reboot(&mut self) -> Result<()> {
+        self.wait_ready()?;
+        self.qemu.reboot(&format!("the guest {}", self.options.mac))?;
+        self.addressed = false;
+        self.wait_ready()
     }
 
     /// Lets a stopped guest go on.

@@ -42,7 +42,7 @@ pub mod wait;
 pub use capture::Capture;
 pub use datagrams::udp_exchange;
 pub use frame_socket::FrameSocket;
-pub use guest::{Guest, GuestOptions, Lab, test_in_lab};
+pub use guest::{Guest, GuestOptions, Lab, VhostUser, test_in_lab};
 pub use libvirt::Libvirt;
 pub use link::{End, kernel_bridge, veth};
 pub use machine::Machine;

@@ -12,6 +12,7 @@ fn guest(namespace: &Namespace, number: u32) -> Guest {
         tap: format!("vnet{number}"),
         mac: format!("52:54:00:00:00:{number:02}"),
         addresses: vec![format!("198.18.0.{number}/24"), format!("2001:db8::{number}/64")],
+        ..GuestOptions::default()
     };
     Guest::start(namespace, options).unwrap()
 }
@@ -71,7 +72,12 @@ fn a_guest_runs_commands_and_can_be_stopped() {
 fn a_tap_that_cannot_be_opened_says_so() {
     let switch = Namespace::new("switch").unwrap();
     switch.ip("link add vnet1 type bridge").unwrap();
-    let options = GuestOptions { tap: "vnet1".into(), mac: "52:54:00:00:00:01".into(), addresses: vec![] };
+    let options = GuestOptions {
+        tap: "vnet1".into(),
+        mac: "52:54:00:00:00:01".into(),
+        addresses: vec![],
+        ..GuestOptions::default()
+    };
     let error = Guest::start(&switch, options).unwrap_err().to_string();
     assert!(error.contains("vnet1"), "{error}");
 }

@@ -14,6 +14,7 @@ const RULES: &[(&str, &[&str], &str)] = &[
     ("frame", &["bridge", "ports"], "it stands below both"),
     ("bridge", &["ports"], "only switchd sees both"),
     ("ports", &["bridge"], "only switchd sees both"),
+    ("vhost-user", &["bridge"], "only switchd sees both"),
     ("config", &["ports", "bridge"], "it is text and values only"),
     ("control", &["ports", "bridge", "config"], "it is what both ends of the socket share"),
     ("switchctl", &["ports", "bridge"], "it knows of the switch what the socket tells"),

@@ -39,8 +39,8 @@ pub(crate) struct Files<'a> {
     pub(crate) config: Option<&'a Path>,
     /// Where it writes.
     pub(crate) run_dir: &'a Path,
-    /// A socket that is made elsewhere.
-    pub(crate) socket: Option<&'a Path>,
+    /// Sockets that are made elsewhere.
+    pub(crate) sockets: &'a [&'a Path],
 }
 
 /// How much of it the kernel checks.
@@ -56,7 +56,7 @@ pub(super) enum Restricted {
 /// # Errors
 /// The kernel refuses.
 pub(super) fn restrict(files: &Files<'_>) -> Result<Restricted, RulesetError> {
-    let Files { config, run_dir, socket } = *files;
+    let Files { config, run_dir, sockets } = *files;
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let device: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
     let execute: BitFlags<AccessFs> = AccessFs::Execute | AccessFs::ReadFile;
@@ -74,7 +74,7 @@ pub(super) fn restrict(files: &Files<'_>) -> Result<Restricted, RulesetError> {
         .add_rules(path_beneath_rules(DEVICES, device))?
         .add_rules(path_beneath_rules(config.into_iter().flat_map(directories), read))?
         .add_rules(path_beneath_rules([run_dir], run))?
-        .add_rules(path_beneath_rules(socket.into_iter().flat_map(directories), make_socket))?
+        .add_rules(path_beneath_rules(sockets.iter().flat_map(|path| directories(path)), make_socket))?
         .add_rules(path_beneath_rules(programs().iter().flat_map(|path| directories(path)), execute))?
         .add_rules(path_beneath_rules(LOADERS, execute))?
         .restrict_self()?;

@@ -68,7 +68,7 @@ fn files_of_others_can_be_neither_read_nor_written_nor_started() {
     std::fs::write(&config, "").unwrap();
     std::fs::write(theirs.path().join("secret"), "").unwrap();
     let socket = ours.path().join("metrics");
-    let own = Files { config: Some(&config), run_dir: run.path(), socket: Some(&socket) };
+    let own = Files { config: Some(&config), run_dir: run.path(), sockets: &[&socket] };
     on_a_thread(|| {
         if files::restrict(&own).unwrap() == files::Restricted::Nothing {
             panic!("this kernel has no Landlock");

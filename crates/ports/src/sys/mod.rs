@@ -3,6 +3,7 @@
 
 pub mod denied;
 pub mod ethtool;
+pub mod guest_memory;
 pub mod inherited;
 pub mod packet;
 pub mod pages;

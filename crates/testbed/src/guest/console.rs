@@ -56,11 +56,20 @@ impl Console {
         lines.get(lines.len().saturating_sub(most)..).unwrap_or_default().join("\n")
     }
 
-    pub(super) fn run(&mut self, command: &str, timeout: Duration) -> Result<Answer> {
+    /// Says a command that is not answered.
+    pub(super) fn tell(&mut self, command: &str) -> Result<()> {
+        self.say(command, 60)
+    }
+
+    fn say(&mut self, command: &str, seconds: u64) -> Result<()> {
         ensure!(command.len() < LONGEST && !command.contains('\n'), "not one line: {command}");
         self.number += 1;
-        let (number, seconds) = (self.number, timeout.as_secs().max(1));
-        writeln!(self.input, "{number} {seconds} {command}").context("the guest is gone")?;
+        writeln!(self.input, "{} {seconds} {command}", self.number).context("the guest is gone")
+    }
+
+    pub(super) fn run(&mut self, command: &str, timeout: Duration) -> Result<Answer> {
+        self.say(command, timeout.as_secs().max(1))?;
+        let number = self.number;
         let late = || format!("the guest does not answer; waiting for the end of: {command}");
         let output = self.read_to(&format!("\n\u{1}{number} "), timeout + GRACE)?.with_context(late)?;
         let status = self.read_to("\n", GRACE)?.with_context(late)?;

@@ -43,7 +43,8 @@ impl Qemu {
         command.args([
             "-nodefaults",
             "-no-user-config",
-            "-no-reboot",
+            "-action",
+            "reboot=reset,panic=shutdown",
             "-display",
             "none",
             "-serial",
@@ -71,6 +72,13 @@ impl Qemu {
     pub(super) fn ready_within(&mut self, timeout: Duration) -> Result<bool> {
         self.ready = self.ready || self.console.is_ready(timeout)?;
         Ok(self.ready)
+    }
+
+    /// Resets it, and waits until it takes commands again.
+    pub(super) fn reboot(&mut self, who: &dyn fmt::Display) -> Result<()> {
+        self.console.tell("reboot -f")?;
+        self.ready = false;
+        self.wait_ready(who)
     }
 
     pub(super) fn run(&mut self, command: &str, timeout: Duration) -> Result<Answer> {

@@ -132,7 +132,12 @@ fn make(interrupt: &Interrupt) -> Result<Picture> {
 }
 
 fn start_guest(switch: &Namespace, tap: &str, host: &Host) -> Result<Guest> {
-    let options = GuestOptions { tap: tap.into(), mac: host.mac.into(), addresses: vec![host.with_prefix()] };
+    let options = GuestOptions {
+        tap: tap.into(),
+        mac: host.mac.into(),
+        addresses: vec![host.with_prefix()],
+        ..GuestOptions::default()
+    };
     Guest::start(switch, options).with_context(|| host.name)
 }
 

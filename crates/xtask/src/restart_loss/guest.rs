@@ -24,6 +24,7 @@ pub(super) fn run(switchd: &Path, changes: u32) -> Result<()> {
         tap: "vnet1".into(),
         mac: "52:54:00:00:00:07".into(),
         addresses: vec!["198.18.0.7/24".into()],
+        ..GuestOptions::default()
     };
     let mut guest = Guest::start(service.machine.namespace(), options)?;
     guest.wait_ready()?;

@@ -1,0 +1,363 @@
+//! What the program that runs a guest says of its memory and rings, and what is done about it (the back-end of
+//! the vhost-user protocol, `docs/interop/vhost-user.rst` of QEMU).
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+use rustix::io::FdFlags;
+use vhost::vhost_user::message::{VhostTransferStateDirection, VhostTransferStatePhase};
+use vhost::vhost_user::message::{
+    VhostUserConfigFlags, VhostUserInflight, VhostUserLog, VhostUserMemoryRegion, VhostUserProtocolFeatures,
+    VhostUserShMemConfig, VhostUserSharedMsg, VhostUserSingleMemoryRegion, VhostUserVringAddrFlags,
+    VhostUserVringState,
+};
+use vhost::vhost_user::{Error, GpuBackend, Result, VhostUserBackendReqHandlerMut};
+
+use crate::device::{Device, Live, PAIRS, QUEUES};
+use crate::features::Features;
+use crate::memory::{Memory, Part};
+use crate::ring::{MAX_SIZE, Ring};
+
+/// What is known of one queue.
+#[derive(Debug, Default)]
+struct Queue {
+    size: u16,
+    /// Of its three parts, in the addresses of the program.
+    addresses: Option<[u64; 3]>,
+    /// Where to go on.
+    next: u16,
+    kick: Option<OwnedFd>,
+    call: Option<OwnedFd>,
+    enabled: bool,
+    running: bool,
+    /// The guest has spoilt a ring, and this one was not set up since.
+    broken: bool,
+}
+
+/// One connection's state.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    device: Arc<Device>,
+    offered: Features,
+    agreed: Features,
+    memory: Option<Arc<Memory>>,
+    /// Requests are answered where an answer is asked for.
+    answers: bool,
+    queues: [Queue; QUEUES],
+}
+
+impl Backend {
+    pub(crate) fn new(device: Arc<Device>, offload: bool) -> Self {
+        let offered = Features::offered(offload);
+        let queues = std::array::from_fn(|_| Queue::default());
+        Self { device, offered, agreed: Features::default(), memory: None, answers: false, queues }
+    }
+
+    /// How many pairs of queues are in use.
+    pub(crate) fn pairs(&self) -> u32 {
+        let both = |pair: &&[Queue]| pair.iter().all(|queue| queue.running);
+        self.queues.chunks(2).filter(both).count() as u32
+    }
+
+    pub(crate) fn answers(&self) -> bool {
+        self.answers
+    }
+
+    pub(crate) fn agreed(&self) -> Features {
+        self.agreed
+    }
+
+    /// Takes all rings out of use, until they are set up anew.
+    pub(crate) fn broke(&mut self) {
+        for index in 0..QUEUES {
+            self.stop(index);
+            self.queues[index].broken = true;
+        }
+    }
+
+    /// Puts a ring to use if all is known of it and it is wanted, and out of use if not.
+    fn settle(&mut self, index: usize) -> Result<()> {
+        let queue = &self.queues[index];
+        let wanted = queue.enabled && !queue.broken && queue.kick.is_some() && queue.size > 0;
+        match (wanted, queue.running) {
+            (true, false) => self.start(index),
+            (false, true) => {
+                self.stop(index);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn start(&mut self, index: usize) -> Result<()> {
+        let queue = &mut self.queues[index];
+        let (Some(memory), Some(addresses)) = (&self.memory, queue.addresses) else { return Ok(()) };
+        let translated = addresses.map(|address| memory.guest_address(address));
+        let [Some(descriptors), Some(available), Some(used)] = translated else {
+            return Err(refused("a ring lies outside the memory that is shared"));
+        };
+        let parts = [descriptors, available, used];
+        let ring =
+            Ring::new(memory, queue.size, parts, self.agreed.event_idx(), queue.next).map_err(refused)?;
+        let call = queue.call.as_ref().map(OwnedFd::try_clone).transpose().map_err(refused)?;
+        let memory = Arc::clone(memory);
+        queue.running = true;
+        self.device.start(index, Live { ring, memory, call, features: self.agreed, awaits: false });
+        Ok(())
+    }
+
+    fn stop(&mut self, index: usize) {
+        if let Some(live) = self.device.stop(index) {
+            self.queues[index].next = live.ring.next;
+        }
+        self.queues[index].running = false;
+    }
+
+    /// Does `change` to a queue while its ring is out of use.
+    fn change(&mut self, index: u32, change: impl FnOnce(&mut Queue)) -> Result<()> {
+        let index = self.index(index)?;
+        self.stop(index);
+        change(&mut self.queues[index]);
+        self.settle(index)
+    }
+
+    fn index(&self, index: u32) -> Result<usize> {
+        let index = index as usize;
+        if index < QUEUES { Ok(index) } else { Err(refused(format!("there is no queue {index}"))) }
+    }
+
+    fn drop_kick(&mut self, index: usize) {
+        if let Some(kick) = self.queues[index].kick.take() {
+            self.device.ignore(kick.as_fd());
+        }
+    }
+
+    fn reset(&mut self) {
+        for index in 0..QUEUES {
+            self.stop(index);
+            self.drop_kick(index);
+            self.queues[index] = Queue::default();
+        }
+    }
+}
+
+/// Nothing of a guest stays in use when its program goes.
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.reset();
+    }
+}
+
+fn refused(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::ReqHandlerError(io::Error::other(why))
+}
+
+/// A descriptor that is an eventfd, by which neither side can make the other one wait.
+fn event(file: File) -> Result<OwnedFd> {
+    close_on_exec(&file)?;
+    let link = rustix::fs::readlink(format!("/proc/self/fd/{}", file.as_raw_fd()), Vec::new());
+    if link.map_err(|errno| refused(io::Error::from(errno)))?.as_bytes() != b"anon_inode:[eventfd]" {
+        return Err(refused("what is to signal is no eventfd"));
+    }
+    let flags = rustix::fs::fcntl_getfl(&file).map_err(|errno| refused(io::Error::from(errno)))?;
+    rustix::fs::fcntl_setfl(&file, flags | OFlags::NONBLOCK)
+        .map_err(|errno| refused(io::Error::from(errno)))?;
+    Ok(file.into())
+}
+
+/// They come without it.
+fn close_on_exec(file: &File) -> Result<()> {
+    rustix::io::fcntl_setfd(file, FdFlags::CLOEXEC).map_err(|errno| refused(io::Error::from(errno)))
+}
+
+/// What was not offered.
+fn not_offered<T>() -> Result<T> {
+    Err(Error::InvalidOperation("it was not offered"))
+}
+
+impl VhostUserBackendReqHandlerMut for Backend {
+    fn set_owner(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn reset_owner(&mut self) -> Result<()> {
+        self.reset();
+        Ok(())
+    }
+
+    fn reset_device(&mut self) -> Result<()> {
+        self.reset();
+        Ok(())
+    }
+
+    fn get_features(&mut self) -> Result<u64> {
+        Ok(self.offered.0)
+    }
+
+    fn set_features(&mut self, features: u64) -> Result<()> {
+        if features & !self.offered.0 != 0 {
+            return Err(refused(format!("features {features:#x} were not all offered")));
+        }
+        self.agreed = Features(features);
+        self.device.set_agreed(self.agreed);
+        for index in 0..QUEUES {
+            let without = !self.agreed.protocol_features();
+            self.change(index as u32, |queue| queue.enabled |= without)?;
+        }
+        Ok(())
+    }
+
+    fn set_mem_table(
+        &mut self,
+        regions: &[VhostUserMemoryRegion],
+        files: Vec<File>,
+        _postcopy: Option<bool>,
+    ) -> Result<Option<Vec<u64>>> {
+        files.iter().try_for_each(close_on_exec)?;
+        let part = |region: &VhostUserMemoryRegion| Part {
+            guest: region.guest_phys_addr,
+            user: region.user_addr,
+            len: region.memory_size,
+            offset: region.mmap_offset,
+        };
+        let parts: Vec<Part> = regions.iter().map(part).collect();
+        let memory = Arc::new(Memory::map(&parts, files).map_err(refused)?);
+        (0..QUEUES).for_each(|index| self.stop(index));
+        self.memory = Some(memory);
+        (0..QUEUES).try_for_each(|index| self.settle(index))?;
+        Ok(None)
+    }
+
+    fn set_vring_num(&mut self, index: u32, num: u32) -> Result<()> {
+        let size = u16::try_from(num).ok().filter(|size| size.is_power_of_two() && *size <= MAX_SIZE);
+        let size = size.ok_or_else(|| refused(format!("a ring of {num} descriptors")))?;
+        self.change(index, |queue| queue.size = size)
+    }
+
+    fn set_vring_addr(
+        &mut self,
+        index: u32,
+        _flags: VhostUserVringAddrFlags,
+        descriptor: u64,
+        used: u64,
+        available: u64,
+        _log: u64,
+    ) -> Result<()> {
+        self.change(index, |queue| queue.addresses = Some([descriptor, available, used]))
+    }
+
+    fn set_vring_base(&mut self, index: u32, base: u32) -> Result<()> {
+        let next = u16::try_from(base).map_err(refused)?;
+        self.change(index, |queue| (queue.next, queue.broken) = (next, false))
+    }
+
+    fn get_vring_base(&mut self, index: u32) -> Result<VhostUserVringState> {
+        let queue = self.index(index)?;
+        self.stop(queue);
+        self.drop_kick(queue);
+        self.queues[queue].broken = false;
+        Ok(VhostUserVringState::new(index, u32::from(self.queues[queue].next)))
+    }
+
+    fn set_vring_kick(&mut self, index: u8, fd: Option<File>) -> Result<()> {
+        let kick = fd.map(event).transpose()?.ok_or_else(|| refused("rings without kicks are not polled"))?;
+        let queue = self.index(u32::from(index))?;
+        self.stop(queue);
+        self.drop_kick(queue);
+        self.device.listen(kick.as_fd()).map_err(refused)?;
+        self.queues[queue].kick = Some(kick);
+        self.settle(queue)
+    }
+
+    fn set_vring_call(&mut self, index: u8, fd: Option<File>) -> Result<()> {
+        let call = fd.map(event).transpose()?;
+        self.change(u32::from(index), |queue| queue.call = call)
+    }
+
+    fn set_vring_err(&mut self, _index: u8, fd: Option<File>) -> Result<()> {
+        drop(fd);
+        Ok(())
+    }
+
+    fn get_protocol_features(&mut self) -> Result<VhostUserProtocolFeatures> {
+        Ok(VhostUserProtocolFeatures::MQ | VhostUserProtocolFeatures::REPLY_ACK)
+    }
+
+    fn set_protocol_features(&mut self, features: u64) -> Result<()> {
+        self.answers = features & VhostUserProtocolFeatures::REPLY_ACK.bits() != 0;
+        Ok(())
+    }
+
+    fn get_queue_num(&mut self) -> Result<u64> {
+        Ok(PAIRS as u64)
+    }
+
+    fn set_vring_enable(&mut self, index: u32, enable: bool) -> Result<()> {
+        self.change(index, |queue| queue.enabled = enable)
+    }
+
+    fn get_config(&mut self, _offset: u32, _size: u32, _flags: VhostUserConfigFlags) -> Result<Vec<u8>> {
+        not_offered()
+    }
+
+    fn set_config(&mut self, _offset: u32, _buf: &[u8], _flags: VhostUserConfigFlags) -> Result<()> {
+        not_offered()
+    }
+
+    fn set_gpu_socket(&mut self, _gpu_backend: GpuBackend) -> Result<()> {
+        not_offered()
+    }
+
+    fn get_shared_object(&mut self, _uuid: VhostUserSharedMsg) -> Result<File> {
+        not_offered()
+    }
+
+    fn get_inflight_fd(&mut self, _inflight: &VhostUserInflight) -> Result<(VhostUserInflight, File)> {
+        not_offered()
+    }
+
+    fn set_inflight_fd(&mut self, _inflight: &VhostUserInflight, _file: File) -> Result<()> {
+        not_offered()
+    }
+
+    fn get_max_mem_slots(&mut self) -> Result<u64> {
+        not_offered()
+    }
+
+    fn add_mem_region(
+        &mut self,
+        _region: &VhostUserSingleMemoryRegion,
+        _fd: File,
+        _: Option<bool>,
+    ) -> Result<Option<u64>> {
+        not_offered()
+    }
+
+    fn remove_mem_region(&mut self, _region: &VhostUserSingleMemoryRegion) -> Result<()> {
+        not_offered()
+    }
+
+    fn set_device_state_fd(
+        &mut self,
+        _direction: VhostTransferStateDirection,
+        _phase: VhostTransferStatePhase,
+        _fd: File,
+    ) -> Result<Option<File>> {
+        not_offered()
+    }
+
+    fn check_device_state(&mut self) -> Result<()> {
+        not_offered()
+    }
+
+    fn get_shmem_config(&mut self) -> Result<VhostUserShMemConfig> {
+        not_offered()
+    }
+
+    fn set_log_base(&mut self, _log: &VhostUserLog, _file: File) -> Result<()> {
+        not_offered()
+    }
+}

@@ -1,0 +1,187 @@
+//! Virtual machines that share their memory (`type = "vhost-user"`), with real QEMU guests at their default settings,
+//! beside a namespace on a `tap` port and a host behind a `raw` one.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod accounts;
+
+use std::path::Path;
+use std::time::Duration;
+
+use testbed::guest::{guest_to_guest, guest_to_namespace, namespace_to_guest};
+use testbed::link::move_device;
+use testbed::{End, Guest, GuestOptions, Namespace, Switchd, VhostUser, ping, veth};
+
+const OUTSIDE: u8 = 3;
+const HOST: u8 = 4;
+const SOON: Duration = Duration::from_secs(20);
+/// Of what is sent in each direction.
+const BYTES: u64 = 20_000_000;
+
+struct Whole {
+    outside: Namespace,
+    host: Namespace,
+    guests: Vec<Guest>,
+    daemon: Switchd,
+    switch: Namespace,
+    sockets: tempfile::TempDir,
+}
+
+impl Whole {
+    /// A switch with two ports for guests, of which `guests` are started; QEMU listens for the second.
+    fn build(shape: impl Fn(&mut VhostUser)) -> Self {
+        let new = |label| Namespace::new(label).unwrap();
+        let (outside, host, switch) = (new("outside"), new("host"), new("switch"));
+        let sockets = tempfile::tempdir().unwrap();
+        veth(end(&outside, "eth0", OUTSIDE), End::new(&switch, "uplink")).unwrap();
+        let socket = |number: u8| sockets.path().join(format!("vm{number}"));
+        let daemon = Switchd::start(&switch, &config(sockets.path())).unwrap();
+        move_device(&switch, "tap0", end(&host, "eth0", HOST)).unwrap();
+        let start = |number: u8| {
+            let mut shared = VhostUser::connecting(socket(number));
+            shared.listen = number == 2;
+            shape(&mut shared);
+            guest(&switch, number, shared)
+        };
+        let mut guests: Vec<Guest> = [1, 2].map(start).into();
+        guests.iter_mut().for_each(|guest| guest.wait_ready().unwrap());
+        let mut whole = Self { outside, host, guests, daemon, switch, sockets };
+        whole.wait_for_links();
+        whole
+    }
+
+    fn wait_for_links(&mut self) {
+        for number in [1, 2] {
+            let from = &mut self.guests[number - 1];
+            testbed::wait_until(SOON, "a guest reaches the host", || {
+                from.ping(&v4(HOST), 1).is_ok_and(|ping| ping.lost() == 0)
+            })
+            .unwrap();
+        }
+    }
+}
+
+fn config(sockets: &Path) -> String {
+    format!(
+        "[ports.uplink]\ntype = \"raw\"\n[ports.lan]\ntype = \"tap\"\ndevice = \"tap0\"\n\
+         [ports.vm1]\ntype = \"vhost-user\"\nsocket = \"{0}/vm1\"\n\
+         [ports.vm2]\ntype = \"vhost-user\"\nsocket = \"{0}/vm2\"\nmode = \"client\"\n",
+        sockets.display()
+    )
+}
+
+fn end<'a>(namespace: &'a Namespace, device: &str, number: u8) -> End<'a> {
+    End::new(namespace, device).address(&format!("{}/24", v4(number))).address(&format!("{}/64", v6(number)))
+}
+
+fn guest(switch: &Namespace, number: u8, shared: VhostUser) -> Guest {
+    let options = GuestOptions {
+        mac: format!("52:54:00:00:00:{number:02}"),
+        addresses: vec![format!("{}/24", v4(number)), format!("{}/64", v6(number))],
+        vhost_user: Some(shared),
+        ..GuestOptions::default()
+    };
+    Guest::start(switch, options).unwrap()
+}
+
+fn v4(number: u8) -> String {
+    format!("198.18.0.{number}")
+}
+
+fn v6(number: u8) -> String {
+    format!("2001:db8::{number}")
+}
+
+fn all_reach_each_other(whole: &mut Whole, bytes: u64) {
+    for address in [v4, v6] {
+        for guest in &mut whole.guests {
+            for number in 1..=4 {
+                assert_eq!(guest.ping(&address(number), 2).unwrap().lost(), 0, "{}", address(number));
+            }
+        }
+        for number in [1, 2] {
+            assert_eq!(ping(&whole.outside, &address(number), 2).unwrap().lost(), 0, "{}", address(number));
+        }
+        let [one, two] = &mut whole.guests[..] else { panic!("not two guests") };
+        for transfer in [
+            guest_to_guest(one, two, &address(2), bytes),
+            guest_to_guest(two, one, &address(1), bytes),
+            guest_to_namespace(one, &whole.outside, &address(OUTSIDE), bytes),
+            namespace_to_guest(&whole.outside, one, &address(1), bytes),
+            guest_to_namespace(two, &whole.host, &address(HOST), bytes),
+            namespace_to_guest(&whole.host, two, &address(2), bytes),
+        ] {
+            assert!(transfer.unwrap().intact);
+        }
+    }
+    accounts::check(&whole.daemon.summary().unwrap());
+}
+
+#[test]
+fn guests_the_host_and_the_outside_reach_each_other_with_default_settings() {
+    let mut whole = Whole::build(|_| {});
+    all_reach_each_other(&mut whole, BYTES);
+    let summary = whole.daemon.summary().unwrap();
+    for (mac, port) in [("52:54:00:00:00:01", "vm1"), ("52:54:00:00:00:02", "vm2")] {
+        assert_eq!(summary.port_of(mac), Some(port));
+    }
+}
+
+fn wait_for_answer(guest: &mut Guest, to: u8) {
+    testbed::wait_until(SOON, "a guest reaches another", || {
+        guest.ping(&v4(to), 1).is_ok_and(|ping| ping.lost() == 0)
+    })
+    .unwrap();
+}
+
+/// A guest that begins anew, a QEMU that is killed and another one in its place, and a switch that is killed and
+/// started again: traffic resumes by itself.
+#[test]
+fn guests_and_the_switch_may_end_and_come_back() {
+    let mut whole = Whole::build(|_| {});
+    for _ in 0..2 {
+        whole.guests[0].reboot().unwrap();
+        wait_for_answer(&mut whole.guests[0], 2);
+    }
+    let open = |daemon: &Switchd| std::fs::read_dir(format!("/proc/{}/fd", daemon.id())).unwrap().count();
+    let before = open(&whole.daemon);
+    for _ in 0..2 {
+        let one = whole.guests.remove(0);
+        drop(one);
+        whole.daemon.wait_for_log("its program has closed the connection", SOON).unwrap();
+        let shared = VhostUser::connecting(whole.sockets.path().join("vm1"));
+        whole.guests.insert(0, guest(&whole.switch, 1, shared));
+        wait_for_answer(&mut whole.guests[0], 2);
+        wait_for_answer(&mut whole.guests[1], 1);
+    }
+    assert_eq!(open(&whole.daemon), before, "descriptors are left open");
+
+    whole.daemon.kill9().unwrap();
+    let _daemon = whole.daemon.start_again().unwrap();
+    for (guest, other) in [(0, 2), (1, 1)] {
+        wait_for_answer(&mut whole.guests[guest], other);
+    }
+}
+
+/// Who cuts the file short that holds a guest's memory ends that guest's port, and nobody else notices.
+#[test]
+fn memory_that_is_cut_short_concerns_one_port_only() {
+    let files = tempfile::tempdir_in("/dev/shm").unwrap();
+    let memory = files.path().join("memory");
+    let mut whole = Whole::build(|shared| {
+        if !shared.listen {
+            shared.memory = Some(memory.clone());
+        }
+    });
+    let opened = std::fs::OpenOptions::new().write(true).open(&memory).unwrap();
+    let pings = std::thread::scope(|scope| {
+        let two = &mut whole.guests[1];
+        let others = scope.spawn(|| two.ping(&v4(OUTSIDE), 20).unwrap());
+        opened.set_len(0).unwrap();
+        // Frames for it are written where nothing is any more.
+        ping(&whole.outside, &v4(1), 5).unwrap();
+        others.join().unwrap()
+    });
+    assert_eq!(pings.lost(), 0, "{pings:?}");
+    whole.daemon.wait_for_log("port=\"vm1\"", SOON).unwrap();
+    assert_eq!(ping(&whole.host, &v4(2), 3).unwrap().lost(), 0);
+}
