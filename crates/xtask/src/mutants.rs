@@ -13,8 +13,18 @@ use crate::run::{cargo, root, run as run_command};
 use crate::setup;
 
 /// Tests that look for mutants: fast ones, of all rules.
-const TESTS: [&str; 9] =
-    ["pure", "rules", "learning", "model", "reasons", "properties", "explain", "vlans", "vlan_model"];
+const TESTS: [&str; 10] = [
+    "pure",
+    "rules",
+    "learning",
+    "model",
+    "reasons",
+    "properties",
+    "explain",
+    "vlans",
+    "vlan_model",
+    "private_vlans",
+];
 
 /// What to mutate.
 #[derive(Debug, Args)]
