@@ -20,6 +20,8 @@ pub(crate) struct Scale {
     pub(crate) tcp: (u32, usize),
     /// Numbers of streams.
     pub(crate) streams: &'static [u32],
+    /// Whether TCP is measured in a tunnel too.
+    pub(crate) tunnels: bool,
     /// Requests of a sample of round trips.
     pub(crate) pings: u32,
     /// How long a trial of RFC 2544 sends.
@@ -49,6 +51,7 @@ pub(crate) const FULL: Scale = Scale {
     both_ways: &[SHORTEST, IMIX, LONGEST],
     tcp: (1, 5),
     streams: &[1, 8],
+    tunnels: true,
     pings: 1000,
     trial: Duration::from_millis(500),
     searched: &SIZES,
@@ -68,8 +71,9 @@ pub(crate) const QUICK: Scale = Scale {
     sizes: &[SHORTEST, LONGEST],
     other_sizes: &[SHORTEST],
     both_ways: &[],
-    tcp: (1, 2),
+    tcp: (1, 1),
     streams: &[1],
+    tunnels: false,
     pings: 100,
     trial: Duration::from_millis(150),
     searched: &[SHORTEST],
@@ -91,6 +95,7 @@ pub(crate) const TINY: Scale = Scale {
     both_ways: &[SHORTEST],
     tcp: (1, 1),
     streams: &[2],
+    tunnels: true,
     pings: 20,
     trial: Duration::from_millis(20),
     searched: &[SHORTEST],

@@ -26,6 +26,9 @@ pub(super) fn run(bench: &mut Bench, rigs: &[Rig], wiring: Wiring) -> Result<()>
         let place = Place::new(CHAPTER, wiring, format!("{streams} stream{plural}"));
         measure(bench, rigs, &place, FAR, streams)?;
     }
+    if !bench.scale.tunnels {
+        return Ok(());
+    }
     for rig in rigs {
         tunnel(rig)?;
     }
