@@ -22,6 +22,9 @@ const LONGEST: usize = 4000;
 /// Beyond the time that the command has, for the guest to answer.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How many lines of its console are shown of a guest that does not do what it should.
+const LAST_LINES: usize = 25;
+
 #[derive(Debug)]
 pub(super) struct Console {
     input: ChildStdin,
@@ -50,10 +53,11 @@ impl Console {
         Ok(self.read_to("\n\u{1}ready\n", timeout)?.is_some())
     }
 
-    /// The end of what has come and was not an answer.
-    pub(super) fn last_lines(&self, most: usize) -> String {
+    /// The end of what has come and was not an answer, for a message.
+    pub(super) fn last_lines(&self) -> String {
         let lines: Vec<&str> = self.unread.lines().collect();
-        lines.get(lines.len().saturating_sub(most)..).unwrap_or_default().join("\n")
+        let last = lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default();
+        format!("the end of its console:\n{}", last.join("\n"))
     }
 
     /// Says a command that is not answered.
@@ -70,9 +74,12 @@ impl Console {
     pub(super) fn run(&mut self, command: &str, timeout: Duration) -> Result<Answer> {
         self.say(command, timeout.as_secs().max(1))?;
         let number = self.number;
-        let late = || format!("the guest does not answer; waiting for the end of: {command}");
-        let output = self.read_to(&format!("\n\u{1}{number} "), timeout + GRACE)?.with_context(late)?;
-        let status = self.read_to("\n", GRACE)?.with_context(late)?;
+        let Some(output) = self.read_to(&format!("\n\u{1}{number} "), timeout + GRACE)? else {
+            bail!("the guest does not answer; waiting for the end of: {command}\n{}", self.last_lines());
+        };
+        let Some(status) = self.read_to("\n", GRACE)? else {
+            bail!("the guest stops in the middle of its answer to: {command}\n{output}");
+        };
         // A command that overran its time when the guest stood still has answered in between.
         let output = output.rsplit('\u{1}').next().unwrap_or_default();
         Ok(Answer { status: status.trim().parse()?, output: output.replace('\r', "") })

@@ -16,9 +16,6 @@ pub(super) const BOOT: Duration = Duration::from_secs(90);
 /// What the kernel is told.
 pub(super) const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 mitigations=off";
 
-/// How many lines of its console are shown of a guest that does not boot.
-const LAST_LINES: usize = 25;
-
 /// What a guest has of everything.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
@@ -65,8 +62,7 @@ impl Qemu {
         if self.ready_within(BOOT)? {
             return Ok(());
         }
-        let console = self.console.last_lines(LAST_LINES);
-        bail!("{who} does not boot within {BOOT:?}; the end of its console:\n{console}")
+        bail!("{who} does not boot within {BOOT:?}; {}", self.console.last_lines())
     }
 
     pub(super) fn ready_within(&mut self, timeout: Duration) -> Result<bool> {
