@@ -9,16 +9,19 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bridge::{
-    Bridge, BridgeSettings, Deliveries, DropSamples, Moment, PortId, PortSettings, Span, VlanSettings,
+    Bridge, BridgeSettings, Deliveries, DropSamples, Membership, Moment, PortId, PortSettings, Span,
+    VlanSettings,
 };
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use frame::{Frame, MacAddr, Offload};
+use frame::{Frame, MacAddr, Offload, Vid};
 
 const BATCH: usize = 64;
 const FRAME: usize = 60;
 /// The default bound of the FDB: its table is as large as the daemon's, however few stations there are.
 const FDB_MAX: u32 = 65_536;
 const SIZES: [u32; 4] = [100, 1_000, 10_000, 1_000_000];
+/// Tags are opaque, and there are none.
+const OPAQUE: Vlans = Vlans { filtering: false, tagged: false };
 /// A group that no bridge forwards but that teaches: what is left is admission and learning.
 const LLDP: MacAddr = MacAddr([1, 0x80, 0xc2, 0, 0, 0x0e]);
 
@@ -34,16 +37,31 @@ impl Dice {
     }
 }
 
+/// What the bridge makes of VLANs, and how frames come.
+#[derive(Clone, Copy)]
+struct Vlans {
+    filtering: bool,
+    /// In VLAN 1, which all ports send tagged; else untagged, which is VLAN 1 where VLANs are told apart.
+    tagged: bool,
+}
+
 /// Frames as a port receives them, one behind the other.
 struct Received([u8; BATCH * FRAME]);
 
 impl Received {
+    fn new(tagged: bool) -> Self {
+        let mut received = Self([0; BATCH * FRAME]);
+        for bytes in received.0.chunks_exact_mut(FRAME) {
+            bytes[12..18].copy_from_slice(if tagged { &[0x81, 0, 0, 1, 8, 0] } else { &[8, 0, 0, 0, 0, 0] });
+        }
+        received
+    }
+
     fn address(&mut self, mut addresses: impl FnMut(usize) -> (MacAddr, MacAddr)) {
         for (index, bytes) in self.0.chunks_exact_mut(FRAME).enumerate() {
             let (to, from) = addresses(index);
             bytes[..6].copy_from_slice(&to.0);
             bytes[6..12].copy_from_slice(&from.0);
-            bytes[12..14].copy_from_slice(&[8, 0]);
         }
     }
 
@@ -70,7 +88,7 @@ struct Switch {
 }
 
 impl Switch {
-    fn new(stations: u32, filtering: bool) -> Self {
+    fn new(stations: u32, Vlans { filtering, tagged }: Vlans) -> Self {
         let fdb_max = stations.max(FDB_MAX) as usize;
         let mut bridge = Bridge::new(BridgeSettings {
             ageing_time: Span::from_secs(1 << 30),
@@ -82,13 +100,16 @@ impl Switch {
         for port in &ports {
             bridge.set_link(*port, true);
             bridge.set_mtu(*port, Some(1500));
+            if tagged {
+                bridge.add_vlan(*port, Vid::MIN, Membership::TRUNK).unwrap();
+            }
         }
         let mut switch = Self {
             bridge,
             ports,
             out: Deliveries::new(BATCH),
             samples: DropSamples::new(),
-            received: Received([0; BATCH * FRAME]),
+            received: Received::new(tagged),
             stations,
             dice: Dice(0x9e37_79b9_7f4a_7c15),
             now: Moment(1),
@@ -193,17 +214,18 @@ impl Switch {
 }
 
 fn core(criterion: &mut Criterion) {
-    let mut switch = Switch::new(100, false);
+    let mut switch = Switch::new(100, OPAQUE);
     criterion.bench_function("parse", |bench| {
         bench.iter_custom(|frames| switch.time(frames, Switch::talk, Switch::parse));
     });
     for stations in SIZES {
         with_stations(criterion, stations);
+        with_vlans(criterion, stations);
     }
 }
 
 fn with_stations(criterion: &mut Criterion, stations: u32) {
-    let mut switch = Switch::new(stations, false);
+    let mut switch = Switch::new(stations, OPAQUE);
     let mut bench = |name: &str, entries: u32, prepare: fn(&mut Switch), work: fn(&mut Switch)| {
         criterion.bench_with_input(BenchmarkId::new(name, entries), &(), |bench, ()| {
             bench.iter_custom(|frames| switch.time(frames, prepare, work));
@@ -211,19 +233,30 @@ fn with_stations(criterion: &mut Criterion, stations: u32) {
     };
     bench("look_up/hit", stations, Switch::talk, Switch::look_up);
     bench("look_up/miss", stations, Switch::ask, Switch::look_up);
-    bench("decide", stations, Switch::talk, Switch::decide);
-    bench("decide/look_ahead", stations, Switch::talk, Switch::decide_ahead);
     bench("learn/known", stations, Switch::speak, Switch::decide);
     bench("drop/sampled", stations, Switch::speak, Switch::decide_sampled);
     bench("learn/refresh", stations, Switch::speak_later, Switch::decide);
     if stations >= 10_000 {
         bench("learn/evict", stations.max(FDB_MAX), Switch::make_up, Switch::decide);
     }
-    // All ports untagged in VLAN 1, as they are when filtering is switched on and nothing else is said.
-    let mut filtering = Switch::new(stations, true);
-    criterion.bench_with_input(BenchmarkId::new("decide/vlan", stations), &(), |bench, ()| {
-        bench.iter_custom(|frames| filtering.time(frames, Switch::talk, Switch::decide));
-    });
+}
+
+/// With filtering and without, one after the other for frames of each form; as the worker does it, and without looking
+/// ahead.
+fn with_vlans(criterion: &mut Criterion, stations: u32) {
+    for (form, tagged) in [("decide", false), ("decide/tagged", true)] {
+        for (filters, filtering) in [("", false), ("/vlan", true)] {
+            let mut switch = Switch::new(stations, Vlans { filtering, tagged });
+            let mut bench = |ahead: &str, work: fn(&mut Switch)| {
+                let name = format!("{form}{filters}{ahead}");
+                criterion.bench_with_input(BenchmarkId::new(name, stations), &(), |bench, ()| {
+                    bench.iter_custom(|frames| switch.time(frames, Switch::talk, work));
+                });
+            };
+            bench("", Switch::decide);
+            bench("/look_ahead", Switch::decide_ahead);
+        }
+    }
 }
 
 criterion_group! {

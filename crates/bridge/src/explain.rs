@@ -140,7 +140,7 @@ impl Bridge {
             let (destination, source) = addresses(frame);
             let classified = self.vlans.classify_if_on(ingress, frame);
             [destination, source]
-                .map(|address| [NO_VLAN, classified.fid].map(|fid| Key::new(fid, address)))
+                .map(|address| [Key::new(NO_VLAN, address), classified.key(address)])
                 .concat()
         });
         let fdb = self.fdb.excerpt(&keys.unwrap_or_default());
@@ -183,20 +183,20 @@ impl Bridge {
         let classified = self.vlans.on().then(|| self.vlans.classify(ingress, frame))?;
         let by = match frame.tag() {
             None => VlanBy::Pvid,
-            Some(tag) if classified.foreign => VlanBy::PvidForeign(tag.tpid),
+            Some(tag) if classified.is_foreign() => VlanBy::PvidForeign(tag.tpid),
             Some(tag) if tag.vid() == 0 => VlanBy::PvidPriority,
             Some(tag) if tag.vid() == classified.vid() => VlanBy::Tag,
             Some(tag) if classified.vid() == VID => VlanBy::Hidden(tag.vid()),
             Some(tag) => VlanBy::Wire(tag.vid()),
         };
         let private = Vid::new(classified.vid()).and_then(|vid| self.private_role(vid));
-        Some(VlanStep { by, vid: classified.vid(), priority: classified.tci >> 13, private })
+        Some(VlanStep { by, vid: classified.vid(), priority: classified.tci() >> 13, private })
     }
 
     /// The entry that a lookup has found, in the frame's VLAN or in all.
     fn shown_entry(&self, vlan: Classified, destination: u64) -> Option<FdbEntry> {
         let in_all = || self.fdb.show(Key::new(NO_VLAN, destination));
-        self.fdb.show(Key::new(vlan.fid, destination)).or_else(in_all)
+        self.fdb.show(vlan.key(destination)).or_else(in_all)
     }
 
     fn verdicts<const VLANS: bool>(&self, decided: &Decided<'_>) -> Vec<(PortId, Verdict)> {

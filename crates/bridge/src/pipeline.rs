@@ -26,7 +26,7 @@ use crate::rules::locked::{self, Gate};
 use crate::rules::{reserved, unicast, vlan};
 use crate::samples::Lost;
 use crate::settings::VlanProtocol;
-use crate::vlans::{Classified, TagEdit};
+use crate::vlans::{Classified, Entrance, TagEdit};
 
 /// From how many entries on [`Bridge::look_ahead`] looks: at 10,000 no gain could be measured.
 const OUT_OF_CACHE: usize = 16_384;
@@ -163,8 +163,8 @@ impl Bridge {
         for frame in frames.flatten() {
             let (destination, source) = addresses(&frame);
             let vlan = self.vlans.classify_if_on(ingress, &frame);
-            black_box(self.fdb.lookup(Key::new(vlan.fid, destination)));
-            black_box(self.fdb.lookup(Key::new(vlan.fid, source)));
+            black_box(self.fdb.lookup(vlan.key(destination)));
+            black_box(self.fdb.lookup(vlan.key(source)));
         }
     }
 
@@ -228,10 +228,10 @@ impl Bridge {
             return Err(DropReason::SourceZero);
         }
         let port = self.ports.get(ingress).ok_or(DropReason::IngressDown)?;
-        let vlan = if VLANS { self.vlans.classify(ingress, frame) } else { Classified::default() };
-        let (enters, as_it_came) = if VLANS { self.vlans.enters(vlan, ingress) } else { (true, 0) };
+        let Entrance { vlan, as_it_came } =
+            if VLANS { self.vlans.entrance(ingress, frame) } else { Entrance::FREE };
         let plain = port.plain && !reserved::is_reserved(destination) && !self.fdb.has_blackholes();
-        let (teaches, end) = if plain && enters {
+        let (teaches, end) = if plain && vlan.enters() {
             (Teaches::Station, None)
         } else {
             self.judge(port, ingress, vlan, destination, source)?
@@ -280,7 +280,7 @@ impl Bridge {
         match self.without_vlan(vlan, source) {
             // The address of a device of ours.
             Some(_) => Gate::Shut,
-            None => locked::judge(&self.fdb, &port.settings, ingress, Key::new(vlan.fid, source)),
+            None => locked::judge(&self.fdb, &port.settings, ingress, vlan.key(source)),
         }
     }
 
@@ -298,7 +298,7 @@ impl Bridge {
     }
 
     fn is_blackhole(&self, vlan: Classified, source: u64) -> bool {
-        let found = self.fdb.lookup(Key::new(vlan.fid, source)).or_else(|| self.without_vlan(vlan, source));
+        let found = self.fdb.lookup(vlan.key(source)).or_else(|| self.without_vlan(vlan, source));
         found.is_some_and(|found| found.way == Way::Nowhere)
     }
 
@@ -331,7 +331,7 @@ impl Bridge {
     #[inline(always)]
     pub(crate) fn learn<'f>(&mut self, admitted: Admitted<'f>, out: &mut Deliveries) -> Taught<'f> {
         let &Admitted { ingress, source, vlan, teaches, .. } = &admitted;
-        let key = Key::new(vlan.fid, source);
+        let key = vlan.key(source);
         let lesson = if teaches == Teaches::Station && self.fdb.refresh(key, ingress) {
             Lesson::Known
         } else {
@@ -351,7 +351,7 @@ impl Bridge {
         out: &mut Deliveries,
     ) -> Lesson {
         let limit = self.ports.get(ingress).and_then(|port| port.settings.max_macs);
-        let key = Key::new(vlan.fid, source);
+        let key = vlan.key(source);
         let lesson = match (teaches, self.without_vlan(vlan, source)) {
             (Teaches::Nothing, _) => Lesson::NotAsked,
             (_, Some(Found { port, way: Way::Host | Way::Kernel })) => Lesson::Own(port),
@@ -364,7 +364,7 @@ impl Bridge {
 
     /// Counts and tells what is remarkable.
     fn note(&mut self, lesson: Lesson, ingress: PortId, vlan: Classified, source: u64, out: &mut Deliveries) {
-        let vid = if vlan.fid == 0 { 0 } else { vlan.vid() };
+        let vid = if vlan.fid() == 0 { 0 } else { vlan.vid() };
         let mac = MacAddr::from_u64(source);
         let Some(port) = self.ports.get_mut(ingress) else { return };
         match lesson {
@@ -397,7 +397,7 @@ impl Bridge {
         if end.is_some() || destination & GROUP != 0 {
             return None;
         }
-        match self.fdb.lookup(Key::new(vlan.fid, destination)) {
+        match self.fdb.lookup(vlan.key(destination)) {
             None if VLANS => self.without_vlan(vlan, destination),
             found => found,
         }
@@ -521,7 +521,7 @@ impl Bridge {
 /// count, one that is payload does.
 #[inline(always)]
 pub(crate) fn judged_len(frame: &Frame<'_>, vlan: Classified) -> usize {
-    segment_len(frame) + if vlan.foreign { TAG_LEN } else { 0 }
+    segment_len(frame) + if vlan.is_foreign() { TAG_LEN } else { 0 }
 }
 
 /// Whether a frame has been let into its VLAN.
@@ -536,7 +536,7 @@ fn is_in_vlan(admitted: &Result<Admitted<'_>, DropReason>) -> bool {
 
 /// What a frame adds to the bytes of its VLAN's counters.
 fn vlan_bytes(frame: &Frame<'_>, vlan: Classified) -> usize {
-    frame.untagged_len() - ETHERNET_HEADER + if vlan.foreign { TAG_LEN } else { 0 }
+    frame.untagged_len() - ETHERNET_HEADER + if vlan.is_foreign() { TAG_LEN } else { 0 }
 }
 
 /// Destination and source as integers: two loads for what would be twelve.

@@ -1,7 +1,10 @@
 //! Which port is in which VLAN, and in which form frames leave there (`net/bridge/br_vlan.c`; IEEE 802.1Q
 //! 8.8). What is configured stands in one small table for each port ([`table`]); what follows from it for a
-//! frame, in a few bits for each VLAN and port ([`lines`]).
+//! frame, in a few bits for each VLAN and port ([`lines`]), and for one without a tag in a few more for each port
+//! ([`ingress`]).
 
+mod classified;
+mod ingress;
 mod lines;
 mod private;
 mod table;
@@ -12,6 +15,9 @@ use crate::port::{MAX_PORTS, PortId};
 use crate::rules::state::PortState;
 use crate::settings::VlanSettings;
 use crate::vlan_counters::Counting;
+pub(crate) use classified::Classified;
+pub(crate) use ingress::Entrance;
+use ingress::Ingress;
 pub(crate) use lines::Came;
 use lines::{Lines, Passage};
 pub(crate) use private::Private;
@@ -49,15 +55,6 @@ impl Membership {
     }
 }
 
-/// What a frame that comes in at a port asks of its table.
-#[derive(Clone, Copy, Debug, Default)]
-struct Ingress {
-    /// The VLAN of untagged frames, or 0.
-    pvid: u16,
-    /// Some VLAN has another number on the wire.
-    translates: bool,
-}
-
 /// A VLAN of a port, as it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VlanEntry {
@@ -67,26 +64,6 @@ pub struct VlanEntry {
     pub membership: Membership,
     /// What the port does with its frames.
     pub state: PortState,
-}
-
-/// To which VLAN a frame belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Classified {
-    /// Where its stations are looked up, by its number or its primary's; 0 where VLANs are not told apart.
-    pub(crate) fid: u16,
-    /// What its tag says, or would say; its VLAN is 0 if there is none for it.
-    pub(crate) tci: u16,
-    pub(crate) came: Came,
-    /// It has a tag of another kind, which is payload.
-    pub(crate) foreign: bool,
-}
-
-impl Classified {
-    /// Its VLAN; 0 for none, and 4095 is none either.
-    #[inline]
-    pub(crate) fn vid(self) -> u16 {
-        self.tci & VID
-    }
 }
 
 /// The VLANs of all ports.
@@ -174,9 +151,9 @@ impl Vlans {
 
     pub(crate) fn remove_port(&mut self, port: PortId) {
         if self.tables.get_mut(usize::from(port.0)).and_then(Option::take).is_some() {
-            self.ingress[usize::from(port.0) % PORTS] = Ingress::default();
             self.counting.remove_port(port);
             self.lines.leave(port);
+            self.ports().for_each(|port| self.resolve_ingress(port));
         }
     }
 
@@ -204,7 +181,6 @@ impl Vlans {
             table.pvid = table.pvid.filter(|pvid| *pvid != vid);
         }
         table.set_wire(vid, membership.wire);
-        self.ingress[usize::from(port.0) % PORTS] = table.ingress();
         self.resolve(port, vid);
     }
 
@@ -216,7 +192,6 @@ impl Vlans {
         table.pvid = table.pvid.filter(|pvid| *pvid != vid);
         table.set_state(vid, PortState::Forwarding);
         table.set_wire(vid, None);
-        self.ingress[usize::from(port.0) % PORTS] = table.ingress();
         let last = !self.ports().any(|other| self.entry(other, vid).is_some());
         self.counting.leave(port, vid, last);
         self.resolve(port, vid);
@@ -303,6 +278,7 @@ impl Vlans {
                 all.into_iter().for_each(|vid| self.resolve_one(port, vid));
             }
         }
+        self.resolve_ingress(port);
     }
 
     /// Works out what follows from all that a port is in.
@@ -310,6 +286,7 @@ impl Vlans {
         let own = self.entries(port).map(|entry| entry.vid).filter(|vid| self.private.of(*vid).is_none());
         let all: Vec<Vid> = own.chain(self.private.iter().flat_map(PrivateVlan::all)).collect();
         all.into_iter().for_each(|vid| self.resolve_one(port, vid));
+        self.resolve_ingress(port);
     }
 
     /// Works out the bits of one port in one VLAN.
@@ -325,7 +302,15 @@ impl Vlans {
             untagged: sent_as.is_some_and(|entry| entry.membership.untagged),
             renumbered: sent_as.is_some_and(|entry| entry.vid != vid || entry.membership.wire.is_some()),
         };
+        let before = self.lines.send_untagged(vid.get());
         self.lines.set(vid.get(), port, passage);
+        if self.lines.send_untagged(vid.get()) != before {
+            for other in self.ports() {
+                if self.pvid(other) == Some(vid) {
+                    self.resolve_ingress(other);
+                }
+            }
+        }
     }
 
     fn resolve_all(&mut self) {
@@ -337,51 +322,12 @@ impl Vlans {
         self.ports().for_each(|port| self.resolve_port(port));
     }
 
-    /// To which VLAN a frame from `port` belongs, if VLANs are told apart.
-    pub(crate) fn classify_if_on(&self, port: PortId, frame: &Frame<'_>) -> Classified {
-        if self.on() { self.classify(port, frame) } else { Classified::default() }
-    }
-
     // What follows is to be asked only where VLANs are told apart.
-
-    /// To which VLAN a frame from `port` belongs (`__allowed_ingress`): that of its tag, else the port's PVID,
-    /// with the priority of the tag if there is one.
-    #[inline(always)]
-    pub(crate) fn classify(&self, port: PortId, frame: &Frame<'_>) -> Classified {
-        let Ingress { pvid, translates } = self.ingress[usize::from(port.0) % PORTS];
-        let (tci, came, foreign) = match frame.tag() {
-            None => (pvid, Came::Untagged, false),
-            Some(tag) if tag.tpid != self.tpid => (pvid, Came::Untagged, true),
-            Some(tag) if tag.vid() == 0 => (tag.tci | pvid, Came::Otherwise, false),
-            Some(tag) if translates => {
-                let (tci, came) = self.inside(port, tag.tci);
-                (tci, came, false)
-            }
-            Some(tag) => (tag.tci, Came::Tagged, false),
-        };
-        Classified { fid: self.private.fid(tci & VID), tci, came, foreign }
-    }
-
-    /// The tag of a frame that came with `tci` on a port where numbers are others on the wire. One whose own
-    /// number is not its VLAN's there is in none, which is written as the one that no frame can be in.
-    fn inside(&self, port: PortId, tci: u16) -> (u16, Came) {
-        let number = tci & VID;
-        match self.table(port).map_or(Some(number), |table| table.inside(number)) {
-            Some(inside) if inside == number => (tci, Came::Tagged),
-            inside => (tci & !VID | inside.unwrap_or(VID), Came::Otherwise),
-        }
-    }
-
-    /// Whether a frame from `port` comes in and on, and which of the first 64 ports send it as it came.
-    #[inline(always)]
-    pub(crate) fn enters(&self, classified: Classified, port: PortId) -> (bool, u64) {
-        self.lines.enters(classified.vid(), classified.came, port)
-    }
 
     /// Whether `port` sends the frame, and as it came.
     #[inline(always)]
     pub(crate) fn leaves_as_it_came(&self, classified: Classified, port: PortId) -> bool {
-        self.lines.sends_as_it_came(classified.vid(), classified.came, port)
+        self.lines.sends_as_it_came(classified.vid(), classified.came(), port)
     }
 
     /// Whether `port` sends the frame.
@@ -405,7 +351,7 @@ impl Vlans {
         }
         let sent_as = Vid::new(classified.vid()).and_then(|vid| self.sent_as(port, vid));
         let number = sent_as.map(|entry| entry.membership.wire.unwrap_or(entry.vid).get());
-        TagEdit(number.map_or(classified.tci, |number| classified.tci & !VID | number))
+        TagEdit(number.map_or(classified.tci(), |number| classified.tci() & !VID | number))
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn admit(
     let vid = match classified.vid() {
         0 => return Err(DropReason::VlanNoPvid),
         // Its number has another one's meaning on this port's wire.
-        VID if classified.came == Came::Otherwise => return Err(DropReason::VlanNotMember),
+        VID if classified.came() == Came::Otherwise => return Err(DropReason::VlanNotMember),
         VID => return Err(DropReason::VlanReserved),
         vid => Vid::new(vid).ok_or(DropReason::VlanReserved)?,
     };

@@ -101,6 +101,11 @@ impl Lines {
         self.has(vid, port, |line| line.as_came[came as usize])
     }
 
+    /// Which of the first 64 ports send a frame of this VLAN without a tag, as it came.
+    pub(super) fn send_untagged(&self, vid: u16) -> u64 {
+        self.lines.get(usize::from(vid)).map_or(0, |line| line.as_came[Came::Untagged as usize])
+    }
+
     /// Takes a port out of all VLANs.
     pub(super) fn leave(&mut self, port: PortId) {
         let none = Passage { enters: false, leaves: false, untagged: false, renumbered: false };

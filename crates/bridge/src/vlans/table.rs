@@ -3,7 +3,7 @@
 use frame::Vid;
 
 use crate::rules::state::PortState;
-use crate::vlans::{Ingress, Membership, NUMBERS, VlanEntry};
+use crate::vlans::{Membership, NUMBERS, VlanEntry};
 
 /// A set of VLANs.
 #[derive(Clone, Debug)]
@@ -43,9 +43,9 @@ impl Table {
     pub(super) const EMPTY: Self =
         Self { members: VidSet::EMPTY, untagged: VidSet::EMPTY, pvid: None, wires: Vec::new(), states: None };
 
-    /// What frames ask of it.
-    pub(super) fn ingress(&self) -> Ingress {
-        Ingress { pvid: self.pvid.map_or(0, Vid::get), translates: !self.wires.is_empty() }
+    /// Whether some VLAN has another number on the wire.
+    pub(super) fn translates(&self) -> bool {
+        !self.wires.is_empty()
     }
 
     /// Gives a VLAN another number on the wire, or its own.
