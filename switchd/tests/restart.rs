@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use control::types::{BridgeChange, NewVlans, PortChange, Vlan};
+use control::types::{BridgeChange, FdbFilter, NewVlans, PortChange, PrivateKind, Vlan};
 use testbed::service::{CONFIG, Service};
 use testbed::switchd::binary;
 use testbed::{FrameSocket, Stream, wait_until};
@@ -17,6 +17,20 @@ fn installed(label: &str) -> Service {
 
 fn start(label: &str, config: &str) -> Service {
     Service::start(label, &binary().unwrap(), config).unwrap()
+}
+
+/// The ways in which the process changes. Each goes on from what the one before has left.
+const WAYS: [fn(&Service); 3] = [
+    |service| service.systemctl("restart switchd").unwrap(),
+    |service| service.take_over().unwrap(),
+    |service| {
+        service.systemctl("kill --signal=KILL switchd").unwrap();
+        service.wait_for_restarts(1).unwrap();
+    },
+];
+
+fn wait_for_answers(service: &Service) {
+    wait_until(SOON, "it answers", || service.control().is_ok_and(|mut it| it.version().is_ok())).unwrap();
 }
 
 /// Datagrams a second: what any machine that runs tests carries beside other tests.
@@ -217,21 +231,11 @@ fn vlans_that_were_set_at_run_time_stay_and_are_counted_on() {
     let frames = |vlans: &[Vlan]| vlans.iter().map(|vlan| vlan.counters.unwrap().rx_frames).sum::<u64>();
     let first = membership(&look());
     assert_eq!(first.len(), 5);
-    // Each way is to go on from what the one before has left.
-    let ways: [fn(&Service); 3] = [
-        |service| service.systemctl("restart switchd").unwrap(),
-        |service| service.take_over().unwrap(),
-        |service| {
-            service.systemctl("kill --signal=KILL switchd").unwrap();
-            service.wait_for_restarts(1).unwrap();
-        },
-    ];
-    for change in ways {
+    for change in WAYS {
         service.pings().unwrap();
         let before = look();
         change(&service);
-        wait_until(SOON, "it answers", || service.control().is_ok_and(|mut it| it.version().is_ok()))
-            .unwrap();
+        wait_for_answers(&service);
         let after = look();
         assert_eq!(membership(&after), first);
         assert!(frames(&before) > 0 && frames(&after) >= frames(&before), "{before:?} {after:?}");
@@ -247,6 +251,41 @@ fn vlans_that_were_set_at_run_time_stay_and_are_counted_on() {
 
 fn to_port(port: &str) -> NewVlans {
     NewVlans { port: port.to_owned(), ..NewVlans::default() }
+}
+
+/// In which parts of a private VLAN ports are, as the file says and as it was set at run time, and where its stations
+/// are, which all parts share.
+#[test]
+fn private_vlans_stay_what_they_are_and_so_does_what_they_share() {
+    let private = "[bridge]\nvlan_filtering = true\ndefault_pvid = 0\n\
+                   [[private_vlan]]\nprimary = 100\nisolated = 101\ncommunities = [102]\n";
+    let config = CONFIG.replace("\"tap0\"\n", "\"tap0\"\naccess = 101\n");
+    let config = config.replace("\"p2\"\n", "\"p2\"\naccess = 100\n");
+    let service = start("private", &format!("{config}{private}"));
+    let mut client = service.control().unwrap();
+    client.delete_vlans("lan", 101, 101).unwrap();
+    client.add_vlans(&NewVlans { vid: 102, pvid: true, untagged: true, ..to_port("lan") }).unwrap();
+    let parts = || -> Vec<_> {
+        let vlans = service.control().unwrap().show_vlans(None).unwrap();
+        vlans.into_iter().map(|vlan| (vlan.port, vlan.vid, vlan.private.unwrap().kind)).collect()
+    };
+    let expected =
+        [("lan".to_owned(), 102, PrivateKind::Community), ("wire".to_owned(), 100, PrivateKind::Primary)];
+    let known = || -> Vec<_> {
+        let entries = service.control().unwrap().show_fdb(&FdbFilter::default()).unwrap();
+        let hosts = entries.into_iter().filter(|entry| entry.mac.starts_with("02:00:00:00:00:0"));
+        hosts.map(|entry| (entry.mac, entry.port.unwrap(), entry.vlan)).collect()
+    };
+    for change in WAYS {
+        service.pings().unwrap();
+        let before = known();
+        assert!(before.len() == 2 && before.iter().all(|(.., vlan)| *vlan == Some(100)), "{before:?}");
+        std::thread::sleep(Duration::from_secs(1)); // The promise is about this second.
+        change(&service);
+        wait_for_answers(&service);
+        assert_eq!(parts(), expected);
+        assert_eq!(known(), before);
+    }
 }
 
 /// A state that nobody can read costs what was learned, and no more.
