@@ -12,6 +12,9 @@ use rtrb::Producer;
 /// Bytes of the two addresses, behind which a tag has its place.
 const ADDRESSES: usize = 12;
 
+/// Which part of the ring is to be free, once it was full, before anything is written again.
+const AMPLE: usize = 8;
+
 /// Which frames are wanted, and how much of each.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Filter {
@@ -27,6 +30,12 @@ pub(crate) struct Filter {
     pub(crate) snaplen: u32,
 }
 
+impl Filter {
+    fn wants(&self, way: Way) -> bool {
+        if way == Way::In { self.incoming } else { self.outgoing }
+    }
+}
+
 /// What a port is in a capture.
 #[derive(Debug)]
 enum Interface {
@@ -38,6 +47,30 @@ enum Interface {
     New(Box<[u8]>, u64),
 }
 
+/// Where a capture is written to.
+#[derive(Debug)]
+struct Ring {
+    bytes: Producer<u8>,
+    /// There was no room for a frame, and not much has become free since.
+    full: bool,
+}
+
+impl Ring {
+    /// Whether so many bytes find room. Where they once did not, none do until there is ample: what is left out is left
+    /// out in one piece, which costs next to nothing.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        let ample = if self.full { self.bytes.buffer().capacity() / AMPLE } else { 0 };
+        self.full = self.bytes.slots() < bytes.max(ample);
+        !self.full
+    }
+
+    /// Writes what there is room for.
+    fn put(&mut self, bytes: &[u8]) {
+        // Asked before.
+        let _ = self.bytes.push_entire_slice(bytes);
+    }
+}
+
 /// One capture.
 #[derive(Debug)]
 pub(crate) struct Capture {
@@ -47,7 +80,7 @@ pub(crate) struct Capture {
     interfaces: Vec<Interface>,
     /// By number of the interface.
     tallies: Vec<Tally>,
-    ring: Producer<u8>,
+    ring: Ring,
     /// Whoever reads the ring has seen it empty.
     waits: Arc<AtomicBool>,
     wrote: bool,
@@ -63,6 +96,7 @@ impl Capture {
         waits: Arc<AtomicBool>,
     ) -> Self {
         let tallies = vec![Tally::default(); ports.len()];
+        let ring = Ring { bytes: ring, full: false };
         let mut capture = Self { id, filter, interfaces: Vec::new(), tallies, ring, waits, wrote: false };
         for (number, port) in (0..).zip(ports) {
             *capture.place(*port) = Interface::Known(number);
@@ -97,6 +131,24 @@ impl Capture {
         }
     }
 
+    /// Whether all there is to do with frames at a port is to count them, as there is no room.
+    pub(super) fn only_counts(&mut self, port: PortId) -> bool {
+        let picks = self.filter.vlan.is_some() || self.filter.drops;
+        let undescribed = matches!(self.interfaces.get(usize::from(port.0)), Some(Interface::New(..)));
+        !picks && !undescribed && self.ring.full && !self.ring.has_room(0)
+    }
+
+    /// Counts frames that came in or went out at a port and are left out.
+    pub(super) fn count(&mut self, port: PortId, way: Way, frames: usize) {
+        if let Some(Interface::Known(number)) = self.interfaces.get(usize::from(port.0))
+            && self.filter.wants(way)
+            && let Some(tally) = self.tallies.get_mut(*number as usize)
+        {
+            tally.received += frames as u64;
+            tally.missed += frames as u64;
+        }
+    }
+
     /// Writes a frame, if it is wanted and there is room.
     #[expect(clippy::too_many_arguments, reason = "all that there is to say of a frame")]
     pub(super) fn write(
@@ -110,10 +162,9 @@ impl Capture {
         shown: &Shown<'_>,
     ) {
         let filter = self.filter;
-        let this_way = if way == Way::In { filter.incoming } else { filter.outgoing };
         // A copy that was lost on its way out did not go out.
         let kind = if filter.drops { dropped } else { way == Way::In || !dropped };
-        if !this_way || !kind || filter.vlan.is_some_and(|wanted| wanted != vlan) {
+        if !filter.wants(way) || !kind || filter.vlan.is_some_and(|wanted| wanted != vlan) {
             return;
         }
         let Some(interface) = self.interfaces.get_mut(usize::from(port.0)) else { return };
@@ -125,7 +176,8 @@ impl Capture {
         let length = shown.len();
         let captured = length.min(filter.snaplen as usize);
         let whole = pcapng::packet_len(captured, tail);
-        let has_room = self.ring.slots() >= whole + new.len();
+        let wanted = whole + new.len();
+        let has_room = self.ring.has_room(wanted);
         if !has_room && let Some(missed) = undescribed {
             // It has no number yet: what it misses is told once it has.
             *missed += 1;
@@ -134,10 +186,7 @@ impl Capture {
         if has_room {
             let head = pcapng::packet_head(number, time, captured, length, tail);
             let fill = captured.next_multiple_of(4) - captured;
-            let mut put = |bytes: &[u8]| {
-                // There is room for all of it.
-                let _ = self.ring.push_entire_slice(bytes);
-            };
+            let mut put = |bytes: &[u8]| self.ring.put(bytes);
             put(new);
             put(&head);
             shown.first(captured).into_iter().for_each(&mut put);
@@ -221,5 +270,38 @@ mod tests {
         reader.read_chunk(ready).unwrap().commit_all();
         write(&mut capture, 1);
         assert_eq!(capture.end(), [Tally { received: 3, missed: 1 }, Tally { received: 4, missed: 3 }]);
+    }
+
+    #[test]
+    fn a_full_ring_takes_nothing_until_much_is_free_and_all_is_counted() {
+        let (ring, mut reader) = rtrb::RingBuffer::new(1024);
+        let mut filter = Filter { incoming: true, outgoing: false, drops: false, vlan: None, snaplen: 64 };
+        let mut capture = Capture::new(1, filter, &[PortId(0)], ring, Arc::default());
+        let tail = Tail::new(Way::In, None);
+        let write = |capture: &mut Capture| {
+            capture.write(PortId(0), Way::In, 0, false, 0, &tail, &Shown::raw((&[0; 60], None)));
+        };
+        let packet = pcapng::packet_len(60, &tail);
+        let fit = 1024 / packet;
+        (0..fit).for_each(|_| write(&mut capture));
+        assert!(!capture.only_counts(PortId(0)), "nothing was left out so far");
+        write(&mut capture);
+        assert!(capture.only_counts(PortId(0)));
+        capture.count(PortId(0), Way::In, 10);
+        capture.count(PortId(0), Way::Out, 10);
+        // Room for one, and that is not much.
+        reader.read_chunk(127 - (1024 - fit * packet)).unwrap().commit_all();
+        assert!(capture.only_counts(PortId(0)));
+        reader.read_chunk(1).unwrap().commit_all();
+        assert!(!capture.only_counts(PortId(0)));
+        write(&mut capture);
+        let seen = Tally { received: fit as u64 + 12, missed: 11 };
+        assert_eq!(capture.end(), [seen]);
+
+        // One that wants some frames only has to look at each.
+        filter.vlan = Some(7);
+        let mut picky = Capture::new(1, filter, &[PortId(0)], rtrb::RingBuffer::new(8).0, Arc::default());
+        picky.ring.full = true;
+        assert!(!picky.only_counts(PortId(0)));
     }
 }

@@ -28,7 +28,8 @@ pub(crate) struct Captures {
     tails: Tails,
     /// By the frame's number in the batch.
     vlans: [u16; MAX_BATCH],
-    time: u64,
+    /// That of the frames of this turn, once somebody wanted to know.
+    time: Option<u64>,
 }
 
 impl Captures {
@@ -38,7 +39,7 @@ impl Captures {
             running: Vec::with_capacity(MAX_CAPTURES),
             tails: Tails::new(),
             vlans: [0; MAX_BATCH],
-            time: 0,
+            time: None,
         }
     }
 
@@ -74,7 +75,10 @@ impl Captures {
     /// A batch came in, and it was decided what becomes of it.
     #[cold]
     pub(crate) fn came_in(&mut self, ingress: PortId, batch: &Batch, lost: &[Lost], bridge: &Bridge) {
-        self.time = Clock.date();
+        self.time = None;
+        if self.only_count(ingress, Way::In, batch.len()) {
+            return;
+        }
         let mut reasons = [None; MAX_BATCH];
         for lost in lost.iter().filter(|lost| lost.egress.is_none()) {
             if let Some(place) = reasons.get_mut(usize::from(lost.index)) {
@@ -92,12 +96,15 @@ impl Captures {
     /// What is told of from now on happens on the way out.
     #[cold]
     pub(crate) fn turn_to_egress(&mut self) {
-        self.time = Clock.date();
+        self.time = None;
     }
 
     /// An egress has taken frames of the batch as they came.
     #[cold]
     pub(crate) fn went_out_whole(&mut self, egress: PortId, batch: &Batch, queue: &[u16]) {
+        if self.only_count(egress, Way::Out, queue.len()) {
+            return;
+        }
         for &index in queue {
             self.write(egress, Way::Out, index, None, &Shown::raw(batch.bytes(usize::from(index))));
         }
@@ -116,11 +123,21 @@ impl Captures {
         self.write(egress, Way::Out, index, Some(reason), &shown);
     }
 
+    /// Whether all there is to do with these frames is to count them, as no capture has room; does it then.
+    fn only_count(&mut self, port: PortId, way: Way, frames: usize) -> bool {
+        let only_count = self.running.iter_mut().all(|capture| capture.only_counts(port));
+        if only_count {
+            self.running.iter_mut().for_each(|capture| capture.count(port, way, frames));
+        }
+        only_count
+    }
+
     fn write(&mut self, port: PortId, way: Way, index: u16, reason: Option<DropReason>, shown: &Shown<'_>) {
         let vlan = self.vlans.get(usize::from(index)).copied().unwrap_or_default();
         let tail = self.tails.of(way, reason);
+        let time = *self.time.get_or_insert_with(|| Clock.date());
         for capture in &mut self.running {
-            capture.write(port, way, vlan, reason.is_some(), self.time, tail, shown);
+            capture.write(port, way, vlan, reason.is_some(), time, tail, shown);
         }
     }
 
