@@ -101,6 +101,7 @@ fn a_frame_too_long_for_a_packet_socket_is_a_named_drop_that_says_which_mtu_to_s
         let mut lan = Lan::build(&Plan::silent(&[TAP, egress]));
         // The sender has room for it; the switch's own device has not.
         lan.host(1).ip("link set eth0 mtu 1508").unwrap();
+        carry(&lan, "both links are up", &[frame(mac(2), mac(1), TAGS[2], 1500, 0)]);
         let mut sender = FrameSocket::open(lan.host(1), "eth0").unwrap();
         sender.send(&frame(mac(2), mac(1), TAGS[2], 1514, 1)).unwrap();
         sender.send(&frame(mac(2), mac(1), TAGS[3], 1514, 2)).unwrap();

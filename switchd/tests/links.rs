@@ -4,7 +4,7 @@
 mod accounts;
 mod picture;
 
-use picture::{Picture, SOON, address, mac_text, quiet, wait_for_ping, wire};
+use picture::{Picture, SOON, address, mac_text, quiet, rename, wait_for_ping, wire};
 use ports::tap::{self, TapOptions};
 use testbed::link::{add_address, move_device};
 use testbed::ping::ping_with;
@@ -102,7 +102,7 @@ fn a_device_deleted_and_made_again_works() {
 #[test]
 fn a_device_that_is_renamed_is_let_go_until_it_has_its_name_again() {
     let (net, mut daemon) = two_hosts();
-    let name = |from, to| drop(net.switch.ip(&format!("link set {from} name {to}")).unwrap());
+    let name = |from, to| rename(&net.switch, from, to);
     then(&mut daemon, || name("p2", "other"), "renamed to other");
     assert_eq!(state(&mut daemon, "p2"), "waiting");
     assert_away(&net, &mut daemon);
@@ -190,7 +190,7 @@ fn a_tap_that_is_renamed_works_on() {
     let (net, mut daemon) = tap_and_host();
     add_address(&net.switch, "tap0", "198.18.0.2/24").unwrap();
     wait_for_ping(net.host(1), &address(2));
-    let name = |from, to| drop(net.switch.ip(&format!("link set {from} name {to}")).unwrap());
+    let name = |from, to| rename(&net.switch, from, to);
     then(&mut daemon, || name("tap0", "lan0"), "renamed to lan0");
     assert_eq!(ping(net.host(1), &address(2), 3).unwrap().lost(), 0);
     // It is watched as before.

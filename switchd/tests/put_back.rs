@@ -7,7 +7,7 @@ mod picture;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use picture::{Picture, SOON, quiet, wait_for_ping};
+use picture::{Picture, SOON, quiet, rename, wait_for_ping};
 use testbed::link::add_address;
 use testbed::{Namespace, Switchd, wait_until};
 
@@ -127,7 +127,7 @@ fn a_device_that_is_renamed_gets_back_what_it_had() {
     let mut daemon = Switchd::start(&net.switch, &net.raw_ports()).unwrap();
     let gro = |name: &str| net.switch.run(&format!("ethtool -k {name}")).unwrap();
     assert!(gro("p1").contains("generic-receive-offload: on"));
-    net.switch.ip("link set p1 name other").unwrap();
+    rename(&net.switch, "p1", "other");
     wait_until(SOON, "it has its own setting back", || gro("other").contains("generic-receive-offload: off"))
         .unwrap();
     assert!(daemon.terminate().unwrap().success());
@@ -140,6 +140,8 @@ fn a_tap_of_several_queues_or_with_a_header_of_its_own_is_left_so() {
         switch.ip(&format!("tuntap add {name} mode tap {options}")).unwrap();
         switch.ip(&format!("link set {name} up")).unwrap();
     }
+    let without_carrier = || switch.ip("-br link").unwrap().matches("NO-CARRIER").count() == 4;
+    wait_until(SOON, "the kernel has noticed that nobody holds them", without_carrier).unwrap();
     add_address(&switch, "tap0", "198.18.0.1/24").unwrap();
     let before = look(&switch);
     assert!(

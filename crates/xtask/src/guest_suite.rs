@@ -12,14 +12,14 @@ use testbed::Lab;
 
 use crate::run::{cargo, run as run_command};
 
-/// Tests that need no guest, service manager or second program themselves.
-const TESTS: [&str; 16] = [
+/// Tests that need no guest, service manager or second program themselves. Not `segments`, which compares what we cut
+/// with what the kernel cuts, UDP among it, without a switch: that kernel cuts no UDP.
+const TESTS: [&str; 15] = [
     "frames",
     "malformed",
     "links",
     "host_port",
     "stopped_reader",
-    "segments",
     "stations",
     "exclusive",
     "put_back",
@@ -82,8 +82,9 @@ fn build(tests: &[&str]) -> Result<Vec<(String, PathBuf)>> {
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect();
     let program = |test: &&str| {
-        let of_test = messages.iter().find(|message| message["target"]["name"] == **test);
-        let path = of_test.and_then(|message| message["executable"].as_str());
+        // Libraries of the same name have no program.
+        let mut named = messages.iter().filter(|message| message["target"]["name"] == **test);
+        let path = named.find_map(|message| message["executable"].as_str());
         Ok(((*test).to_owned(), path.with_context(|| format!("no test program {test}"))?.into()))
     };
     tests.iter().map(program).collect()

@@ -54,6 +54,16 @@ pub(crate) fn quiet(label: &str) -> Namespace {
     namespace
 }
 
+/// Gives a device another name; before Linux 6.2 only one that is down can have it.
+pub(crate) fn rename(namespace: &Namespace, from: &str, to: &str) {
+    let name = format!("link set {from} name {to}");
+    if namespace.ip(&name).is_err() {
+        namespace.ip(&format!("link set {from} down")).unwrap();
+        namespace.ip(&name).unwrap();
+        namespace.ip(&format!("link set {to} up")).unwrap();
+    }
+}
+
 /// A host on a wire to `pN` of the switch's namespace.
 pub(crate) fn host(switch: &Namespace, number: u8) -> Namespace {
     let host = quiet("host");
