@@ -67,6 +67,7 @@ pub(super) const LAB: Contents = Contents {
         "/usr/sbin/sysctl",
         "/usr/bin/tcpdump",
         "/usr/bin/ping",
+        "/usr/bin/setpriv",
     ],
 };
 
