@@ -44,6 +44,8 @@ pub(crate) struct Held {
     pub(crate) up: bool,
     /// The host's own stack is kept off it.
     pub(crate) exclusive: bool,
+    /// What we send passes by its queueing discipline.
+    pub(crate) qdisc_bypass: bool,
     /// Of a `tap` port: its descriptor.
     pub(crate) tap: Option<TapHandle>,
     /// Of a `raw` port: its socket, to be handed over.
@@ -145,7 +147,7 @@ mod tests {
         let config = PortConfig {
             name: "uplink".into(),
             device: "eth7".into(),
-            kind: PortKind::Raw(RawConfig { exclusive: None, offload: true }),
+            kind: PortKind::Raw(RawConfig::default()),
             rules: PortRules::default(),
             profile: None,
             made_by: None,
@@ -161,6 +163,7 @@ mod tests {
             mtu: 1500,
             up: true,
             exclusive: true,
+            qdisc_bypass: false,
             tap: None,
             socket: None,
             guest: None,

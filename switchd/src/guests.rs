@@ -81,6 +81,7 @@ pub(crate) fn open(
         mtu: 0,
         up: false,
         exclusive: false,
+        qdisc_bypass: false,
         tap: None,
         socket: socket.map(Arc::new),
         guest: Some(Arc::new(Guest { handle, told: Mutex::default() })),

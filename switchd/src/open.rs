@@ -256,6 +256,7 @@ impl Opener {
             mtu: raw.mtu,
             up: device.up && device.running,
             exclusive,
+            qdisc_bypass: options.qdisc_bypass,
             tap: None,
             socket: Some(Arc::new(raw.rx.as_fd().try_clone_to_owned()?)),
             guest: None,
@@ -281,6 +282,7 @@ impl Opener {
         let options = RawOptions {
             device: port.device.clone(),
             offload: options.offload,
+            qdisc_bypass: options.qdisc_bypass,
             mark: Some(MARK),
             short_header: self.short_header,
         };
@@ -389,6 +391,7 @@ fn opened_tap(tap: TapPort, device: Option<Device>, resumed: bool) -> Opened {
         mtu: 0,
         up: true,
         exclusive: false,
+        qdisc_bypass: false,
         tap: Some(tap.handle),
         socket: None,
         guest: None,

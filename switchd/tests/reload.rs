@@ -10,7 +10,7 @@ use control::types::{Changes, EntryKind, FdbFilter, NewFdbEntry, PortChange, Por
 use control::{CallError, Client, ClientError};
 use picture::{Picture, SOON, address, frame, mac, wait_for_ping};
 use serde_json::json;
-use testbed::{Signal, Switchd, wait_until};
+use testbed::{Capture, Signal, Switchd, wait_until};
 
 fn start(config: &str) -> (Picture, Switchd, Client) {
     let picture = Picture::of(3);
@@ -35,6 +35,35 @@ fn refusal<T: std::fmt::Debug>(result: Result<T, ClientError>) -> String {
 
 fn names(client: &mut Client) -> Vec<String> {
     client.show_ports(None).unwrap().into_iter().map(|port| port.name).collect()
+}
+
+/// Whether tcpdump shows on `p2` what the switch sends there; all of it arrives.
+fn is_shown(picture: &Picture, word: &str) -> bool {
+    let capture = Capture::start(&picture.switch, "p2", &[]).unwrap();
+    let arrives = Capture::start(picture.host(2), "eth0", &["-Q", "in"]).unwrap();
+    let (sent, answer) = (frame(mac(2), mac(1), word), frame(mac(1), mac(2), word));
+    picture.socket(1).send(&sent).unwrap();
+    arrives.wait_for(SOON, "the frame", |bytes| bytes == sent).unwrap();
+    // What comes in is shown, and comes after that.
+    picture.socket(2).send(&answer).unwrap();
+    capture.wait_for(SOON, "the answer", |bytes| bytes == answer).unwrap();
+    capture.stop().unwrap().iter().any(|shown| shown.bytes == sent)
+}
+
+#[test]
+fn what_passes_by_the_qdisc_arrives_and_tcpdump_does_not_show_it() {
+    let (picture, switchd, mut client) = start(TWO);
+    assert!(is_shown(&picture, "as usual"));
+    write(&switchd, &format!("{TWO}qdisc_bypass = true\n"));
+    assert_eq!(client.reload().unwrap().changes, ["port p2 made anew: qdisc_bypass default -> true"]);
+    assert!(!is_shown(&picture, "past it"));
+    let bypass =
+        |client: &mut Client, port: &str| client.show_port(port).unwrap().device.unwrap().qdisc_bypass;
+    assert!(bypass(&mut client, "p2") && !bypass(&mut client, "p1"));
+    assert!(client.show_config().unwrap().contains("qdisc_bypass = true\n"));
+    write(&switchd, TWO);
+    client.reload().unwrap();
+    assert!(is_shown(&picture, "as usual again"));
 }
 
 #[test]

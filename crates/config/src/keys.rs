@@ -91,7 +91,11 @@ const TAP: &[Key] = &[
     Key { name: "offload", example: "true" },
 ];
 
-const RAW: &[Key] = &[Key { name: "exclusive", example: "true" }, Key { name: "offload", example: "true" }];
+const RAW: &[Key] = &[
+    Key { name: "exclusive", example: "true" },
+    Key { name: "offload", example: "true" },
+    Key { name: "qdisc_bypass", example: "true" },
+];
 
 const VHOST_USER: &[Key] = &[
     Key { name: "socket", example: "\"/run/vm/net0.sock\"" },

@@ -367,11 +367,13 @@ pub struct RawConfig {
     pub exclusive: Option<bool>,
     /// Whether frames may come and go with unfinished checksums and unsegmented.
     pub offload: bool,
+    /// Whether frames go straight to the device, past its queueing discipline.
+    pub qdisc_bypass: bool,
 }
 
 impl Default for RawConfig {
     fn default() -> Self {
-        Self { exclusive: None, offload: true }
+        Self { exclusive: None, offload: true, qdisc_bypass: false }
     }
 }
 

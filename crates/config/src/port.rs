@@ -195,6 +195,7 @@ fn read_raw(section: &Section<'_>, findings: &mut Findings<'_>) -> RawConfig {
     RawConfig {
         exclusive: section.boolean("exclusive", findings),
         offload: section.boolean("offload", findings).unwrap_or(plain.offload),
+        qdisc_bypass: section.boolean("qdisc_bypass", findings).unwrap_or(plain.qdisc_bypass),
     }
 }
 

@@ -192,11 +192,12 @@ fn kind(config: &PortConfig, plain: &PortKind) -> Lines {
         }
         PortKind::Raw(raw) => {
             let plain = if let PortKind::Raw(plain) = plain { plain.clone() } else { RawConfig::default() };
-            let RawConfig { exclusive, offload } = raw;
+            let RawConfig { exclusive, offload, qdisc_bypass } = raw;
             lines.push(("type", text("raw")));
             lines.push(("device", text(&config.device)));
             put(&mut lines, "exclusive", *exclusive, plain.exclusive, |on| flag(on.unwrap_or_default()));
             put(&mut lines, "offload", *offload, plain.offload, flag);
+            put(&mut lines, "qdisc_bypass", *qdisc_bypass, plain.qdisc_bypass, flag);
         }
         PortKind::VhostUser(vhost_user) => {
             let plain = match plain {
@@ -364,7 +365,7 @@ mod tests {
          mcast_flood = false\nbcast_flood = false\nhairpin = true\nisolated = true\nlocked = true\nmab = true\n\
          group_fwd_mask = 4\nbackup_port = \"b.c\"\nmax_macs = 3\n\
          pvid = 9\nvlans = [5, \"20-29\"]\nuntagged = [9]\ntranslate = { 200 = 20, 20 = 21 }\n\
-         [ports.\"b.c\"]\ntype = \"raw\"\ndevice = \"eth0\"\nexclusive = false\noffload = false\n\
+         [ports.\"b.c\"]\ntype = \"raw\"\ndevice = \"eth0\"\nexclusive = false\noffload = false\nqdisc_bypass = true\n\
          trunk = [\"4000-4094\"]\nnative = 1\n\
          [ports.h]\ntype = \"tap\"\nowner = 107\nhost = true\npromisc = true\nlearning = true\n\
          [ports.vm]\ntype = \"vhost-user\"\nsocket = \"/run/vm/0\"\nmode = \"client\"\noffload = false\n\

@@ -63,7 +63,7 @@ fn unknown_keys() {
         "unknown key `vrf` in [ports.uplink]",
         "known here: type, device, profile, max_ports, enabled, state, learning, flood, mcast_flood, bcast_flood, hairpin, isolated, \
          locked, mab, group_fwd_mask, backup_port, max_macs, access, trunk, native, pvid, vlans, untagged, \
-         translate, exclusive, offload",
+         translate, exclusive, offload, qdisc_bypass",
     );
     added(
         "[[fdb]]\nmac = \"02:00:5e:10:00:01\"\nport = \"lan\"\nprot = 1",
@@ -614,7 +614,10 @@ fn what_is_right_is_read() {
     let owner = Some(Owner::Name("libvirt-qemu".to_owned()));
     let tap = TapConfig { mtu: Some(9000), persist: true, owner, up: false, host: true, offload: false };
     assert_eq!(config.ports[0].kind, PortKind::Tap(tap));
-    assert_eq!(config.ports[1].kind, PortKind::Raw(RawConfig { exclusive: Some(false), offload: false }));
+    assert_eq!(
+        config.ports[1].kind,
+        PortKind::Raw(RawConfig { exclusive: Some(false), offload: false, ..RawConfig::default() })
+    );
     let plain = TapConfig { owner: Some(Owner::Uid(1000)), ..TapConfig::default() };
     assert_eq!(config.ports[2].kind, PortKind::Tap(plain));
     assert_eq!(

@@ -172,6 +172,8 @@ pub struct Device {
     pub mtu: u32,
     pub up: bool,
     pub exclusive: bool,
+    #[serde(default)]
+    pub qdisc_bypass: bool,
     pub moved: bool,
 }
 

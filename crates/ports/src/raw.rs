@@ -39,6 +39,9 @@ pub struct RawOptions {
     pub device: String,
     /// Whether unfinished frames may be sent.
     pub offload: bool,
+    /// Whether what we send goes straight to the device, past its queueing discipline and what looks at frames there
+    /// (tcpdump, tc, nft egress). A full device then says so at once.
+    pub qdisc_bypass: bool,
     /// The mark that what we send carries (`SO_MARK`), by which rules know it.
     pub mark: Option<u32>,
     /// Use the offload header of 10 bytes also where the kernel has the one of 12. For tests.
@@ -164,6 +167,8 @@ fn configure(fd: &OwnedFd, options: &RawOptions) -> Result<usize, (&'static str,
     let of_packet = |option, value, what| set(libc::SOL_PACKET, option, value).map_err(|error| (what, error));
     of_packet(libc::PACKET_AUXDATA, 1, "asking for VLAN tags (PACKET_AUXDATA)")?;
     of_packet(libc::PACKET_IGNORE_OUTGOING, 1, "ignoring outgoing frames (PACKET_IGNORE_OUTGOING)")?;
+    let bypass = i32::from(options.qdisc_bypass);
+    of_packet(libc::PACKET_QDISC_BYPASS, bypass, "passing by the qdisc (PACKET_QDISC_BYPASS)")?;
     let long = LONG_HEADER as i32;
     // Linux 6.1 does not know PACKET_VNET_HDR_SZ.
     let header = if !options.short_header && set(libc::SOL_PACKET, libc::PACKET_VNET_HDR_SZ, long).is_ok() {

@@ -128,6 +128,7 @@ fn as_json(port: &Port, master: &str) -> Value {
         put("address", json!(device.mac));
         put("mtu", json!(device.mtu));
         put("exclusive", json!(device.exclusive));
+        put("qdisc_bypass", json!(device.qdisc_bypass));
         put("moved", json!(device.moved));
     }
     object
@@ -172,6 +173,9 @@ fn details(port: &Port) -> String {
     if let Some(device) = &port.device {
         let exclusive = if device.exclusive { "on" } else { "off" };
         text += &format!(" address {} exclusive {exclusive}", device.mac);
+        if device.qdisc_bypass {
+            text += " qdisc_bypass on";
+        }
         if device.moved {
             text += " (its interface is in another network namespace)";
         }

@@ -163,6 +163,7 @@ fn show_device(held: &Held) -> Device {
         mtu: held.mtu,
         up: held.up,
         exclusive: held.exclusive,
+        qdisc_bypass: held.qdisc_bypass,
         moved: held.moved,
     }
 }

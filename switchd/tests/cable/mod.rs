@@ -44,8 +44,13 @@ impl Cable {
 
     /// A packet socket on a device that exists.
     pub(crate) fn raw(namespace: &Namespace, device: &str) -> Self {
-        let options =
-            RawOptions { device: device.to_owned(), offload: true, mark: None, short_header: false };
+        let options = RawOptions {
+            device: device.to_owned(),
+            offload: true,
+            qdisc_bypass: false,
+            mark: None,
+            short_header: false,
+        };
         let port = namespace.enter(|| ports::raw::open(&options)).unwrap().unwrap();
         Self { rx: Box::new(port.rx), tx: Box::new(port.tx), handle: None, batch: Batch::new() }
     }

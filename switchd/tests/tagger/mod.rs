@@ -44,7 +44,13 @@ impl Tagger {
     /// The same where what comes in carries other tags than what goes out.
     pub(crate) fn start_with(host: &Namespace, out: &[Tag], into: &[Tag], addresses: &[String]) -> Self {
         let tap = TapOptions { device: DEVICE.to_owned(), offload: true, persist: false, owner: None };
-        let raw = RawOptions { device: "eth0".to_owned(), offload: true, mark: None, short_header: false };
+        let raw = RawOptions {
+            device: "eth0".to_owned(),
+            offload: true,
+            qdisc_bypass: false,
+            mark: None,
+            short_header: false,
+        };
         let tap = host.enter(|| ports::tap::open(&tap)).unwrap().unwrap();
         let raw = host.enter(|| ports::raw::open(&raw)).unwrap().unwrap();
         // Hosts that are silent on eth0 have IPv6 off.

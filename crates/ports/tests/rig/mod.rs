@@ -31,7 +31,7 @@ pub(crate) fn pair(mtu: u32) -> (Namespace, Namespace) {
 }
 
 pub(crate) fn options(device: &str) -> RawOptions {
-    RawOptions { device: device.into(), offload: true, mark: None, short_header: false }
+    RawOptions { device: device.into(), offload: true, qdisc_bypass: false, mark: None, short_header: false }
 }
 
 pub(crate) fn open(namespace: &Namespace, options: &RawOptions) -> RawPort {

@@ -83,8 +83,13 @@ fn burst(from: BorrowedFd<'_>, to: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<
 fn on_packet_sockets(devices: &[String]) -> Result<()> {
     let mut exclusive = Exclusive::new(MARK)?;
     let mut open = |device: &String| -> Result<RawPort> {
-        let options =
-            RawOptions { device: device.clone(), offload: true, mark: Some(MARK), short_header: false };
+        let options = RawOptions {
+            device: device.clone(),
+            offload: true,
+            qdisc_bypass: false,
+            mark: Some(MARK),
+            short_header: false,
+        };
         let port = raw::open(&options)?;
         exclusive.hold(device, port.ifindex)?;
         Ok(port)
