@@ -32,6 +32,12 @@ impl Clock {
 }
 
 impl Reading {
+    /// What a clock shows after so many nanoseconds.
+    #[cfg(test)]
+    pub(crate) fn of(nanoseconds: u64) -> Self {
+        Self(nanoseconds)
+    }
+
     pub(crate) fn moment(self) -> Moment {
         Moment(self.0 / 1_000_000)
     }

@@ -1,5 +1,7 @@
 //! What the control thread and the worker say to each other, over bounded channels.
 
+use std::time::Duration;
+
 use bridge::{
     Bridge, BridgeSettings, DroppedFrame, FdbCounters, LocalKind, Moment, PortCounters, PortId, PortSettings,
 };
@@ -29,6 +31,8 @@ pub(crate) enum Command {
     Mtu { port: PortId, mtu: Option<u32> },
     /// The device's own MAC and whose it is.
     Local { port: PortId, mac: Option<MacAddr>, kind: LocalKind },
+    /// Go on asking for frames for so long after the last one.
+    BusyPoll(Duration),
     /// Do this to the bridge, or read it. Frames wait meanwhile, so it must be short.
     Bridge(Work),
     /// Send a report.

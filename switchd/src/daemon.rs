@@ -104,6 +104,7 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
     let batch = memory.batch().context("can't map the memory of frames that are in hand")?;
     let (mut worker, waker) =
         Worker::new(bridge, attachments.len(), batch, channels).context("can't set up polling")?;
+    worker.set_busy_poll(config.bridge.busy_poll);
     let mut control = Control {
         config: config.clone(),
         listener,

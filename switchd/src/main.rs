@@ -6,6 +6,7 @@ mod answer;
 mod arguments;
 mod assembly;
 mod attachment;
+mod busy_poll;
 mod captures;
 mod clock;
 mod command;

@@ -109,6 +109,7 @@ impl Control {
                 let fdb_max = bridge.settings().fdb_max;
                 bridge.set_settings(BridgeSettings { fdb_max, ..settings }, now)
             })??;
+            self.worker.send(Command::BusyPoll(new.bridge.busy_poll));
         }
         Ok(())
     }

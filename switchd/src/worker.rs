@@ -14,8 +14,9 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use ports::batch::MAX_BATCH;
 use ports::{Batch, Drained, RxQueue, SendError, TxQueue};
 
+use crate::busy_poll::BusyPoll;
 use crate::captures::Captures;
-use crate::clock::Clock;
+use crate::clock::{Clock, Reading};
 use crate::command::{Command, Event, PortReport, Report};
 use crate::news::News;
 use crate::pace::Pace;
@@ -90,6 +91,9 @@ pub(crate) struct Worker {
     channels: Channels,
     news: News,
     pace: Pace,
+    busy_poll: BusyPoll,
+    /// Frames came in this turn.
+    frames_came: bool,
     next_tick: Moment,
     /// Frames have come since control was last asked to look.
     changed: bool,
@@ -125,12 +129,19 @@ impl Worker {
             channels,
             news: News::default(),
             pace: Pace::default(),
+            busy_poll: BusyPoll::default(),
+            frames_came: false,
             next_tick: Moment(0),
             changed: false,
             next_look: Moment(0),
             stopped: false,
         };
         Ok((worker, waker))
+    }
+
+    /// Goes on asking for frames for so long after the last one.
+    pub(crate) fn set_busy_poll(&mut self, span: Duration) {
+        self.busy_poll.set(span);
     }
 
     /// Forwards until told to stop; says what was counted and learned in the end, and can go on from there.
@@ -142,7 +153,8 @@ impl Worker {
         let mut ended = clock.read();
         self.obey(ended.moment());
         while !self.stopped {
-            let woken = self.wait(&mut events, ended.moment())?;
+            let woken = self.wait(&mut events, ended)?;
+            let in_vain = !woken && self.ready.is_empty();
             let began = clock.read();
             let now = began.moment();
             self.serve_ready(now);
@@ -151,7 +163,12 @@ impl Worker {
                 self.obey(now);
             }
             ended = clock.read();
-            self.pace.turn(ended.since(began));
+            if std::mem::take(&mut self.frames_came) {
+                self.busy_poll.frames_came(ended);
+            }
+            if !in_vain {
+                self.pace.turn(ended.since(began));
+            }
         }
         // It may be that it goes on.
         self.stopped = false;
@@ -160,8 +177,9 @@ impl Worker {
     }
 
     /// Waits for frames, a command or the next expiry; not at all while a port may still have frames.
-    fn wait(&mut self, events: &mut Events, now: Moment) -> io::Result<bool> {
-        let timeout = if self.ready.is_empty() { self.idle_time(now) } else { Some(Duration::ZERO) };
+    fn wait(&mut self, events: &mut Events, now: Reading) -> io::Result<bool> {
+        let sleeps = self.ready.is_empty() && !self.busy_poll.goes_on(now);
+        let timeout = if sleeps { self.idle_time(now.moment()) } else { Some(Duration::ZERO) };
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
             other => other?,
@@ -234,7 +252,7 @@ impl Worker {
         if self.batch.is_empty() {
             return;
         }
-        self.changed = true;
+        (self.changed, self.frames_came) = (true, true);
         self.pace.batch(self.batch.len());
         self.bridge.look_ahead(ingress, (0..self.batch.len()).map(|index| self.batch.frame(index)));
         for index in 0..self.batch.len() {
@@ -364,6 +382,7 @@ impl Worker {
                 Command::Link { port, up } => self.bridge.set_link(port, up),
                 Command::Mtu { port, mtu } => self.bridge.set_mtu(port, mtu),
                 Command::Local { port, mac, kind } => self.bridge.set_local(port, mac, kind),
+                Command::BusyPoll(span) => self.set_busy_poll(span),
                 Command::Bridge(work) => work(&mut self.bridge, now),
                 // Nobody waits for an answer any more if control has gone.
                 Command::Report(reply) => drop(reply.send(self.report())),

@@ -37,6 +37,34 @@ fn names(client: &mut Client) -> Vec<String> {
     client.show_ports(None).unwrap().into_iter().map(|port| port.name).collect()
 }
 
+/// Hundredths of a second of processor time that the forwarding thread has taken, and whether it sleeps.
+fn forwarding_thread(switchd: &mut Switchd) -> (u64, bool) {
+    let tasks = fs::read_dir(format!("/proc/{}/task", switchd.process().id())).unwrap();
+    let stats = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("stat")).unwrap());
+    let stat = stats.into_iter().find(|stat| stat.contains("(forward)")).unwrap();
+    // From the state on, which is the third field (proc(5)).
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    let ticks = |field: usize| fields[field - 3].parse::<u64>().unwrap();
+    (ticks(14) + ticks(15), fields[0] == "S")
+}
+
+#[test]
+fn busy_polling_keeps_the_switch_awake_after_a_frame_for_as_long_as_it_says() {
+    let (picture, mut switchd, mut client) = start(TWO);
+    write(&switchd, &format!("[bridge]\nbusy_poll = \"900ms\"\n{TWO}"));
+    assert_eq!(client.reload().unwrap().changes, ["bridge: busy_poll default -> \"900ms\""]);
+    assert!(client.show_config().unwrap().contains("busy_poll = \"900ms\"\n"));
+    let (before, _) = forwarding_thread(&mut switchd);
+    wait_for_ping(picture.host(1), &address(2));
+    // No frame costs as much; and then it sleeps again.
+    wait_until(SOON, "it works for nothing", || forwarding_thread(&mut switchd).0 >= before + 20).unwrap();
+    wait_until(SOON, "it sleeps", || forwarding_thread(&mut switchd).1).unwrap();
+    wait_for_ping(picture.host(2), &address(1));
+    write(&switchd, TWO);
+    client.reload().unwrap();
+    wait_until(SOON, "it sleeps at once", || forwarding_thread(&mut switchd).1).unwrap();
+}
+
 /// Whether tcpdump shows on `p2` what the switch sends there; all of it arrives.
 fn is_shown(picture: &Picture, word: &str) -> bool {
     let capture = Capture::start(&picture.switch, "p2", &[]).unwrap();

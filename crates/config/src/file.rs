@@ -11,7 +11,7 @@ use crate::keys::{BRIDGE, CONTROL, FDB, KINDS, METRICS, PORT, TABLES, nearest};
 use crate::metrics;
 use crate::mirrors::{self, PlacedMirror};
 use crate::model::{BridgeConfig, Config, ControlConfig, EntryType, Listen, PatternConfig, PortRules};
-use crate::names::{LONGEST_TIME, NotATime, check_name, duration};
+use crate::names::{LONGEST_BUSY_POLL, LONGEST_TIME, NotATime, check_name, duration, short_duration};
 use crate::port;
 use crate::private_vlans::{self, PlacedPrivateVlan};
 use crate::problem::{Findings, Place, Problems, quoted};
@@ -205,6 +205,7 @@ fn read_bridge(section: &Section<'_>, findings: &mut Findings<'_>) -> BridgeConf
     bridge.ageing_time = ageing_time.unwrap_or(bridge.ageing_time);
     let move_damping = read_time(section, "move_damping", "move at once", findings);
     bridge.move_damping = move_damping.unwrap_or(bridge.move_damping);
+    bridge.busy_poll = read_busy_poll(section, findings).unwrap_or(bridge.busy_poll);
     bridge.group_fwd_mask = rules::bridge_mask(section, findings).unwrap_or(bridge.group_fwd_mask);
     let no_linklocal_learn = section.boolean("no_linklocal_learn", findings);
     bridge.no_linklocal_learn = no_linklocal_learn.unwrap_or(bridge.no_linklocal_learn);
@@ -239,6 +240,30 @@ fn read_time(section: &Section<'_>, key: &str, zero: &str, findings: &mut Findin
             findings.add(at.span, format!("`{key}` in [bridge] is no time"), help);
         }
         _ => findings.add(at.span, format!("`{key}` in [bridge] is out of range"), range),
+    }
+    None
+}
+
+fn read_busy_poll(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Duration> {
+    let at = section.value("busy_poll")?;
+    let time = match at.value {
+        DeValue::Integer(number) if integer(number) == Some(0) => Ok(Duration::ZERO),
+        DeValue::String(text) => short_duration(text),
+        _ => {
+            section.wrong_type("busy_poll", &at, "a time in quotes, or 0", findings);
+            return None;
+        }
+    };
+    match time {
+        Ok(time) if time <= LONGEST_BUSY_POLL => return Some(time),
+        Err(NotATime::Form) => {
+            let help = "a whole number and a unit: \"50us\", \"1ms\"; or 0";
+            findings.add(at.span, "`busy_poll` in [bridge] is no time".to_owned(), help);
+        }
+        _ => {
+            let help = "from 0 (sleep at once) to \"1000ms\"";
+            findings.add(at.span, "`busy_poll` in [bridge] is out of range".to_owned(), help);
+        }
     }
     None
 }

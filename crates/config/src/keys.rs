@@ -36,6 +36,7 @@ pub(crate) const BRIDGE: &[Key] = &[
     Key { name: "group_fwd_mask", example: "0x4000" },
     Key { name: "no_linklocal_learn", example: "true" },
     Key { name: "move_damping", example: "\"3s\"" },
+    Key { name: "busy_poll", example: "\"50us\"" },
     Key { name: "vlan_filtering", example: "true" },
     Key { name: "default_pvid", example: "1" },
     Key { name: "vlan_protocol", example: "\"802.1ad\"" },

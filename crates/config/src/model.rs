@@ -77,6 +77,8 @@ pub struct BridgeConfig {
     pub no_linklocal_learn: bool,
     /// How long a port must be silent before a station leaves it. Zero: no time at all.
     pub move_damping: Duration,
+    /// How long the switch goes on asking for frames after the last one before it sleeps. Zero: it sleeps at once.
+    pub busy_poll: Duration,
     /// What it makes of VLAN tags.
     pub vlan: VlanConfig,
 }
@@ -156,6 +158,7 @@ impl Default for BridgeConfig {
             group_fwd_mask: 0,
             no_linklocal_learn: false,
             move_damping: Duration::ZERO,
+            busy_poll: Duration::ZERO,
             vlan: VlanConfig::default(),
         }
     }

@@ -9,6 +9,9 @@ const NAME: usize = 32;
 /// The longest ageing time, which is Linux Bridge's: IFLA_BR_AGEING_TIME is 32 bits of 1/100 s.
 pub const LONGEST_TIME: Duration = Duration::from_millis(u32::MAX as u64 * 10);
 
+/// The longest `busy_poll` that can be set.
+pub(crate) const LONGEST_BUSY_POLL: Duration = Duration::from_secs(1);
+
 /// What is wrong with the name of a switch or a port, and what would be right.
 pub(crate) fn check_name(name: &str) -> Result<(), (String, String)> {
     let help = || format!("1 to {NAME} of the characters A-Z a-z 0-9 . _ -");
@@ -62,23 +65,37 @@ pub(crate) enum NotATime {
     TooLong,
 }
 
+/// Units of times, in nanoseconds.
+type Units = [(&'static str, u64)];
+
+const LONG: &Units =
+    &[("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000)];
+const SHORT: &Units = &[("us", 1_000), ("ms", 1_000_000)];
+
 /// Reads a whole number with a unit: `ms`, `s`, `m` or `h`; `0` needs none.
 pub(crate) fn duration(text: &str) -> Result<Duration, NotATime> {
+    time(text, LONG)
+}
+
+/// The same of times that are shorter: `us` or `ms`.
+pub(crate) fn short_duration(text: &str) -> Result<Duration, NotATime> {
+    time(text, SHORT)
+}
+
+fn time(text: &str, units: &Units) -> Result<Duration, NotATime> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
         return Err(NotATime::Form);
     }
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "" if number.bytes().all(|c| c == b'0') => 0,
-        _ => return Err(NotATime::Form),
+    let unit = match units.iter().find(|(name, _)| *name == unit) {
+        Some((_, nanoseconds)) => *nanoseconds,
+        None if unit.is_empty() && number.bytes().all(|c| c == b'0') => 0,
+        None => return Err(NotATime::Form),
     };
     let number: u64 = number.parse().map_err(|_| NotATime::TooLong)?;
-    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or(NotATime::TooLong)
+    // Of seconds there are 584 years.
+    number.checked_mul(unit).map(Duration::from_nanos).ok_or(NotATime::TooLong)
 }
 
 #[cfg(test)]
@@ -92,6 +109,13 @@ mod tests {
         {
             assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
+        for (text, microseconds) in [("50us", 50), ("3ms", 3_000), ("0", 0)] {
+            assert_eq!(short_duration(text), Ok(Duration::from_micros(microseconds)), "{text}");
+        }
+        for text in ["50", "1s", "0.5us", "5µs"] {
+            assert_eq!(short_duration(text), Err(NotATime::Form), "{text}");
+        }
+        assert_eq!(duration("50us"), Err(NotATime::Form), "too short to mean anything");
         for text in ["", "s", "300", "5 m", "-5s", "1.5s", "5min", "5S", "1m30s", "+5s", "٣s"] {
             assert_eq!(duration(text), Err(NotATime::Form), "{text}");
         }

@@ -83,6 +83,7 @@ pub(crate) fn bridge(bridge: &BridgeConfig) -> Lines {
         group_fwd_mask,
         no_linklocal_learn,
         move_damping,
+        busy_poll,
         vlan,
     } = bridge;
     let plain = BridgeConfig::default();
@@ -94,6 +95,7 @@ pub(crate) fn bridge(bridge: &BridgeConfig) -> Lines {
     // Its default depends on the ports.
     lines.push(("no_linklocal_learn", no_linklocal_learn.to_string()));
     put(&mut lines, "move_damping", *move_damping, plain.move_damping, time);
+    put(&mut lines, "busy_poll", *busy_poll, plain.busy_poll, short_time);
     let VlanConfig { filtering, default_pvid, protocol, stats, stats_per_port } = *vlan;
     put(&mut lines, "vlan_filtering", filtering, plain.vlan.filtering, flag);
     put(&mut lines, "default_pvid", default_pvid, plain.vlan.default_pvid, |vid| {
@@ -346,6 +348,15 @@ fn time(time: Duration) -> String {
     })
 }
 
+fn short_time(time: Duration) -> String {
+    let microseconds = time.as_micros();
+    text(&if microseconds.is_multiple_of(1000) {
+        format!("{}ms", microseconds / 1000)
+    } else {
+        format!("{microseconds}us")
+    })
+}
+
 fn word<T: Copy + PartialEq>(all: &[(&'static str, T)], value: T) -> &'static str {
     all.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
 }
@@ -357,7 +368,7 @@ mod tests {
     /// The commented example with every line of it in force.
     fn every_key() -> String {
         "[bridge]\nname = \"lab\"\nageing_time = \"1500ms\"\nfdb_max = 7\nfdb_max_learned = 6\n\
-         group_fwd_mask = 0x4000\nno_linklocal_learn = true\nmove_damping = \"3s\"\n\
+         group_fwd_mask = 0x4000\nno_linklocal_learn = true\nmove_damping = \"3s\"\nbusy_poll = \"50us\"\n\
          vlan_filtering = true\ndefault_pvid = 0\nvlan_protocol = \"802.1ad\"\nvlan_stats = true\n\
          vlan_stats_per_port = true\n\
          [ports.a]\ntype = \"tap\"\ndevice = \"a\\\"b\"\nmtu = 9000\npersist = true\nowner = \"root\"\nup = false\n\

@@ -684,6 +684,14 @@ fn rules_of_a_port() {
         "`move_damping` in [bridge] is no time",
         "a whole number and a unit: \"300s\", \"5m\", \"1500ms\", \"1h\"; or 0",
     );
+    for (value, what, help) in [
+        ("\"50\"", "is no time", "a whole number and a unit: \"50us\", \"1ms\"; or 0"),
+        ("\"1s\"", "is no time", "a whole number and a unit: \"50us\", \"1ms\"; or 0"),
+        ("\"1001ms\"", "is out of range", "from 0 (sleep at once) to \"1000ms\""),
+    ] {
+        let text = GOOD.replace("name = \"sw0\"", &format!("busy_poll = {value}"));
+        one(&text, 2, value, &format!("`busy_poll` in [bridge] {what}"), help);
+    }
 }
 
 #[test]
