@@ -150,6 +150,9 @@ pub fn leaves_out(world: &World, step: &Step) -> Option<&'static str> {
     if matches!(step, Step::Frame { from: End::Port(port), .. } if world.down.contains(port)) {
         return Some("from a port that is down");
     }
+    if matches!(step, Step::Frame { bytes, .. } if world.bridge.vlan.filtering && is_bare(bytes)) {
+        return Some("with nothing behind the EtherType");
+    }
     ALL.iter().find(|difference| (difference.leaves_out)(world, step)).map(|difference| difference.about)
 }
 
@@ -161,6 +164,13 @@ pub fn table() -> String {
         table += &format!("| {about} | {linux} | {switchd} | {reason} |\n");
     }
     table
+}
+
+/// Whether less than two bytes follow the EtherType. With a tag in front of it the kernel drops such a frame where it
+/// receives it (`skb_vlan_untag`), from us as from anybody; a bridge of its own carries the tag beside it.
+fn is_bare(bytes: &[u8]) -> bool {
+    let tagged = matches!(bytes.get(12..14), Some([0x81, 0] | [0x88, 0xa8]));
+    bytes.len() < if tagged { 20 } else { 16 }
 }
 
 fn source(bytes: &[u8]) -> MacAddr {
