@@ -39,6 +39,9 @@ const SENDER_CORE: usize = 0;
 /// Which core a userspace switch runs on.
 const SWITCH_CORE: usize = 1;
 
+/// Rounds where switchd is compared with itself, each with other processes.
+const WITH_ITSELF: usize = 9;
+
 /// Measures frames per second, loss, latency, TCP, learning, processor time and memory.
 #[derive(Debug, Args)]
 pub(crate) struct Throughput {
@@ -57,7 +60,7 @@ pub(crate) struct Throughput {
     /// Only these switches
     #[arg(long, value_enum, value_delimiter = ',')]
     subjects: Vec<Subject>,
-    /// Samples of each figure of each switch [default: 5]
+    /// Samples of each figure of each switch [default: 5, or 9 where switchd is compared with itself]
     #[arg(long)]
     rounds: Option<usize>,
     /// Compare switchd with VLAN filtering and without instead
@@ -105,8 +108,7 @@ pub(crate) fn run(options: &Throughput) -> Result<()> {
         began: Instant::now(),
     };
     processor::stay_on(SENDER_CORE)?;
-    let chapters = options.chapters();
-    let measured = chapter::run(&mut bench, &chapters, &options.wirings());
+    let measured = measure(&mut bench, options);
     eprintln!();
     bench.interrupt.or(measured)?;
     let report = Report::new(&bench, options.words());
@@ -118,6 +120,23 @@ pub(crate) fn run(options: &Throughput) -> Result<()> {
     report.write(&directory)
 }
 
+/// Where switchd is compared with itself each round has processes of its own, in another order: two processes of one
+/// program differ by as much as what is looked for.
+fn measure(bench: &mut Bench, options: &Throughput) -> Result<()> {
+    let (chapters, wirings) = (options.chapters(), options.wirings());
+    if !options.with_itself() {
+        return chapter::run(bench, &chapters, &wirings);
+    }
+    let (scale, subjects) = (bench.scale, bench.subjects.clone());
+    bench.scale = Scale { rounds: 1, tcp: (scale.tcp.0, 1), ..scale };
+    for _ in 0..scale.rounds {
+        chapter::run(bench, &chapters, &wirings)?;
+        bench.subjects.reverse();
+    }
+    bench.subjects = subjects;
+    Ok(())
+}
+
 impl Throughput {
     fn scale(&self) -> Scale {
         let scale = if self.tiny {
@@ -127,7 +146,8 @@ impl Throughput {
         } else {
             FULL
         };
-        Scale { rounds: self.rounds.unwrap_or(scale.rounds), ..scale }
+        let rounds = if self.with_itself() && !self.tiny { WITH_ITSELF } else { scale.rounds };
+        Scale { rounds: self.rounds.unwrap_or(rounds), ..scale }
     }
 
     /// Those that are wanted and here; says which are not.
