@@ -61,14 +61,16 @@ pub const ALL: [Difference; 12] = [
     Difference {
         about: "A command about VLANs that does half of what it says, or nothing",
         linux: "`bridge fdb add` without a VLAN makes an entry in each VLAN of the port, also while `vlan_filtering` is \
-                off, up to one that is there already; `bridge vlan del` of a VLAN that the port is not in says nothing",
-        switchd: "entries in each VLAN only while it is on, and all or none; refused",
+                off, up to one that is there already; `bridge vlan del` of a VLAN that the port is not in says nothing; \
+                `bridge fdb del` of an entry that stayed in a VLAN which the port has left is refused",
+        switchd: "entries in each VLAN only while it is on, and all or none; refused; deleted",
         reason: "a command that fails has changed nothing, and one that changes nothing fails",
         leaves_out: |world, step| match *step {
             Step::Entry { mac, vlan: None, replace, .. } if !world.vlans.is_empty() => {
                 !world.bridge.vlan.filtering || !replace && world.fdb.iter().any(|entry| entry.mac == mac)
             }
             Step::Delete { vlan: None, .. } => !world.vlans.is_empty() && !world.bridge.vlan.filtering,
+            Step::Delete { vlan: Some(vid), port, .. } => !world.is_member(port, vid),
             Step::LeaveVlan { port, vid } => !world.is_member(port, vid),
             _ => false,
         },
