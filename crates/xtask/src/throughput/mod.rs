@@ -45,7 +45,7 @@ const WITH_ITSELF: usize = 9;
 /// Measures frames per second, loss, latency, TCP, learning, processor time and memory.
 #[derive(Debug, Args)]
 pub(crate) struct Throughput {
-    /// The most important of it, in less than two minutes
+    /// The most important of it, in a few minutes
     #[arg(long)]
     quick: bool,
     /// Whether it works at all; the figures mean nothing

@@ -64,7 +64,7 @@ pub(crate) const FULL: Scale = Scale {
     idle_ports: 256,
 };
 
-/// Under two minutes.
+/// A few minutes.
 pub(crate) const QUICK: Scale = Scale {
     rounds: 5,
     sample: Duration::from_millis(150),
