@@ -14,6 +14,7 @@ use cable::{Cable, Read};
 use frame::{Finisher, Frame};
 use lan::{Lan, PAIRS, Plan, Port, RAW};
 use packets::{Outer, Packet, Transport};
+use ports::raw::kernel_has_udp_segmentation;
 use testbed::checksum::{self, Verdict};
 use testbed::link::add_address;
 use testbed::{Namespace, Switchd, tcp_transfer};
@@ -134,19 +135,13 @@ fn tunnels() -> Vec<Packet> {
             let outers = [vec![outer], carrier.clone(), vec![inner]].concat();
             let tcp = Transport::Tcp { sequence: 0xffff_f000, flags: 0x98, options: 3 };
             tunnels.push(Packet { outers: outers.clone(), transport: tcp });
-            if kernel_takes_udp_to_cut() {
+            // Else no guest can hand it over.
+            if kernel_has_udp_segmentation() {
                 tunnels.push(Packet { outers, transport: Transport::Udp });
             }
         }
     }
     tunnels
-}
-
-/// Whether a guest can hand over UDP that is to be cut: from Linux 6.2 on.
-fn kernel_takes_udp_to_cut() -> bool {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split('.').map(|number| number.parse().unwrap_or(0_u32));
-    (numbers.next(), numbers.next()) >= (Some(6), Some(2))
 }
 
 /// The segments in what arrives: the datagrams of a train, or the one frame that it is.

@@ -79,13 +79,7 @@ pub(crate) struct Key(u64);
 impl Key {
     #[inline]
     pub(crate) fn new(fid: u16, address: u64) -> Self {
-        Self::of_parts(u64::from(fid) << 48, address)
-    }
-
-    /// The same of the FID in its place, the upper 16 bits.
-    #[inline(always)]
-    pub(crate) fn of_parts(fid: u64, address: u64) -> Self {
-        Self(fid | address)
+        Self(u64::from(fid) << 48 | address)
     }
 }
 

@@ -232,16 +232,9 @@ fn read_time(section: &Section<'_>, key: &str, zero: &str, findings: &mut Findin
             return None;
         }
     };
+    let form = "a whole number and a unit: \"300s\", \"5m\", \"1500ms\", \"1h\"; or 0";
     let range = format!("from 0 ({zero}) to \"{}s\"", LONGEST_TIME.as_secs());
-    match time {
-        Ok(time) if time <= LONGEST_TIME => return Some(time),
-        Err(NotATime::Form) => {
-            let help = "a whole number and a unit: \"300s\", \"5m\", \"1500ms\", \"1h\"; or 0";
-            findings.add(at.span, format!("`{key}` in [bridge] is no time"), help);
-        }
-        _ => findings.add(at.span, format!("`{key}` in [bridge] is out of range"), range),
-    }
-    None
+    within(time, LONGEST_TIME, key, &at, (form, range), findings)
 }
 
 fn read_busy_poll(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<Duration> {
@@ -254,16 +247,26 @@ fn read_busy_poll(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<
             return None;
         }
     };
+    let form = "a whole number and a unit: \"50us\", \"1ms\"; or 0";
+    let range = format!("from 0 (sleep at once) to \"{}ms\"", LONGEST_BUSY_POLL.as_millis());
+    within(time, LONGEST_BUSY_POLL, "busy_poll", &at, (form, range), findings)
+}
+
+/// A time that is one and not too long; `form` and `range` say what would be right.
+fn within<T>(
+    time: Result<Duration, NotATime>,
+    longest: Duration,
+    key: &str,
+    at: &At<T>,
+    (form, range): (&str, String),
+    findings: &mut Findings<'_>,
+) -> Option<Duration> {
     match time {
-        Ok(time) if time <= LONGEST_BUSY_POLL => return Some(time),
+        Ok(time) if time <= longest => return Some(time),
         Err(NotATime::Form) => {
-            let help = "a whole number and a unit: \"50us\", \"1ms\"; or 0";
-            findings.add(at.span, "`busy_poll` in [bridge] is no time".to_owned(), help);
+            findings.add(at.span.clone(), format!("`{key}` in [bridge] is no time"), form);
         }
-        _ => {
-            let help = "from 0 (sleep at once) to \"1000ms\"";
-            findings.add(at.span, "`busy_poll` in [bridge] is out of range".to_owned(), help);
-        }
+        _ => findings.add(at.span.clone(), format!("`{key}` in [bridge] is out of range"), range),
     }
     None
 }

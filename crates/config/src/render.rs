@@ -340,20 +340,19 @@ pub(crate) fn text(text: &str) -> String {
 }
 
 fn time(time: Duration) -> String {
-    let milliseconds = time.as_millis();
-    text(&if milliseconds.is_multiple_of(1000) {
-        format!("{}s", milliseconds / 1000)
-    } else {
-        format!("{milliseconds}ms")
-    })
+    in_units(time.as_millis(), "ms", "s")
 }
 
 fn short_time(time: Duration) -> String {
-    let microseconds = time.as_micros();
-    text(&if microseconds.is_multiple_of(1000) {
-        format!("{}ms", microseconds / 1000)
+    in_units(time.as_micros(), "us", "ms")
+}
+
+/// In the unit that is a thousand times larger, where that is a whole number.
+fn in_units(number: u128, unit: &str, larger: &str) -> String {
+    text(&if number.is_multiple_of(1000) {
+        format!("{}{larger}", number / 1000)
     } else {
-        format!("{microseconds}us")
+        format!("{number}{unit}")
     })
 }
 

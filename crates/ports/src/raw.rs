@@ -221,7 +221,8 @@ fn capabilities(offload: bool) -> Capabilities {
 }
 
 /// Whether this is Linux 6.2 or later, whose offload header knows `VIRTIO_NET_HDR_GSO_UDP_L4`.
-fn kernel_has_udp_segmentation() -> bool {
+#[must_use]
+pub fn kernel_has_udp_segmentation() -> bool {
     let name = rustix::system::uname();
     let mut numbers = name.release().to_str().unwrap_or("").split(['.', '-']).map(str::parse::<u32>);
     matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= (6, 2))

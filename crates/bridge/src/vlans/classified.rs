@@ -49,7 +49,7 @@ impl Classified {
     /// The key of a station in its VLAN; of an address of 48 bits.
     #[inline(always)]
     pub(crate) fn key(self, address: u64) -> Key {
-        Key::of_parts(self.0 >> FID << FID, address)
+        Key::new(self.fid(), address)
     }
 
     /// Its tag control information.
