@@ -8,6 +8,7 @@
 
 mod backend;
 mod broken;
+mod burst;
 mod device;
 mod enable;
 mod features;

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::AtomicU16;
 
 use ports::sys::guest_memory::Mapping;
-use vm_memory::{ByteValued, VolatileArrayRef, VolatileSlice};
+use vm_memory::{ByteValued, VolatileArrayRef};
 
 /// The most parts that a guest's memory has (what `SET_MEM_TABLE` has room for).
 pub(crate) const MAX_REGIONS: usize = 8;
@@ -42,6 +42,14 @@ pub(crate) struct Span {
     /// In bytes.
     pub(crate) len: u32,
     pub(crate) offset: usize,
+}
+
+impl Span {
+    /// At most so many bytes of it.
+    #[inline]
+    pub(crate) fn first(self, len: u32) -> Self {
+        Self { len: self.len.min(len), ..self }
+    }
 }
 
 impl Memory {
@@ -91,10 +99,28 @@ impl Memory {
         None
     }
 
-    /// The bytes of a range that was found in this memory.
+    /// Reads from byte `at` of a range on; says whether it reaches so far.
     #[inline]
-    pub(crate) fn at(&self, span: Span) -> Option<VolatileSlice<'_>> {
-        self.regions.get(span.region as usize)?.mapping.slice(span.offset, span.len as usize)
+    pub(crate) fn read(&self, span: Span, at: usize, into: &mut [u8]) -> bool {
+        let fits = at.checked_add(into.len()).is_some_and(|end| end <= span.len as usize);
+        let region = self.regions.get(span.region as usize).filter(|_| fits);
+        region.is_some_and(|region| region.mapping.read(span.offset + at, into))
+    }
+
+    /// Writes from byte `at` of a range on; says whether it reaches so far.
+    #[inline]
+    pub(crate) fn write(&self, span: Span, at: usize, bytes: &[u8]) -> bool {
+        let fits = at.checked_add(bytes.len()).is_some_and(|end| end <= span.len as usize);
+        let region = self.regions.get(span.region as usize).filter(|_| fits);
+        region.is_some_and(|region| region.mapping.write(span.offset + at, bytes))
+    }
+
+    /// Lets the processor fetch a range that is soon to be read.
+    #[inline]
+    pub(crate) fn fetch(&self, span: Span) {
+        if let Some(region) = self.regions.get(span.region as usize) {
+            region.mapping.fetch(span.offset, span.len as usize);
+        }
     }
 
     /// `count` values from byte `at` of a range on.
@@ -140,7 +166,11 @@ mod tests {
         let memory = Memory::map(&parts, vec![memory_file(0x2000), memory_file(0x1000)]).unwrap();
         assert_eq!(memory.guest_address(0x5000_0fff), Some(0x10_0fff));
         assert_eq!(memory.guest_address(0x5000_1000), None);
-        memory.at(memory.find(0x1ffc, 4).unwrap()).unwrap().copy_from(b"last");
+        let four = memory.find(0x1ffc, 4).unwrap();
+        let mut read = [0; 3];
+        assert!(memory.write(four, 0, b"last") && memory.read(four, 1, &mut read));
+        assert_eq!(&read, b"ast");
+        assert!(!memory.read(four, 2, &mut read) && !memory.write(four, usize::MAX, &read));
         assert!(memory.find(0x2000, 1).is_none() && memory.find(u64::MAX, 2).is_none());
         let last = memory.find(0x1ffd, 4).unwrap();
         assert_eq!(last.len, 3);

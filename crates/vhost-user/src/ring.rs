@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU16, Ordering, fence};
 
-use vm_memory::{VolatileArrayRef, VolatileSlice};
+use vm_memory::VolatileArrayRef;
 
 use crate::broken::Broken;
 use crate::memory::{Memory, Span};
@@ -25,8 +25,8 @@ const NO_NOTIFY: u16 = 1;
 /// The largest ring that there is.
 pub(crate) const MAX_SIZE: u16 = 32768;
 
-/// Pieces of one chain at most, as QEMU has it (`VIRTQUEUE_MAX_SIZE`).
-const MAX_PIECES: usize = 1024;
+/// Pieces of one frame at most, as QEMU has it of a chain (`VIRTQUEUE_MAX_SIZE`).
+pub(crate) const MAX_PIECES: usize = 1024;
 
 /// Behind the two 16-bit fields that both index rings begin with.
 const ENTRIES: usize = 4;
@@ -67,21 +67,44 @@ pub(crate) struct Chain {
     pub(crate) len: usize,
 }
 
-/// Where the bytes of chains are, in memory that is allocated once.
+/// Where the bytes of frames are, in memory that is allocated once.
 #[derive(Debug)]
-pub(crate) struct Pieces(Vec<Span>);
+pub(crate) struct Pieces {
+    all: Vec<Span>,
+    /// Those of the last frame begin here.
+    begin: usize,
+}
 
 impl Pieces {
+    /// Room for as many frames as have [`MAX_PIECES`] together, and one more.
     pub(crate) fn new() -> Self {
-        Self(Vec::with_capacity(MAX_PIECES))
+        Self { all: Vec::with_capacity(2 * MAX_PIECES), begin: 0 }
     }
 
+    #[inline]
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        self.all.clear();
+        self.begin = 0;
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Span> {
-        self.0.iter().copied()
+    /// What comes now belongs to another frame.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        self.begin = self.all.len();
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.all.truncate(len);
+    }
+
+    #[inline]
+    pub(crate) fn all(&self) -> &[Span] {
+        &self.all
     }
 }
 
@@ -268,10 +291,10 @@ impl<'a> View<'a> {
         while left > 0 {
             let outside = Broken::Outside(descriptor.address, descriptor.len);
             let span = self.memory.find(address, left).ok_or(outside)?;
-            if pieces.0.len() == MAX_PIECES {
+            if pieces.len() - pieces.begin >= MAX_PIECES {
                 return Err(Broken::EndlessChain);
             }
-            pieces.0.push(span);
+            pieces.all.push(span);
             left -= span.len;
             if left > 0 {
                 address = address.checked_add(u64::from(span.len)).ok_or(outside)?;
@@ -332,10 +355,22 @@ impl<'a> View<'a> {
         Ok(self.ready(1)? > 0)
     }
 
-    /// The bytes of a piece.
+    /// Lets the processor fetch a piece that is soon to be read.
     #[inline]
-    pub(crate) fn bytes(&self, piece: Span) -> Option<VolatileSlice<'a>> {
-        self.memory.at(piece)
+    pub(crate) fn fetch(&self, piece: Span) {
+        self.memory.fetch(piece);
+    }
+
+    /// Reads from byte `at` of a piece on; says whether it reaches so far.
+    #[inline]
+    pub(crate) fn read(&self, piece: &Span, at: usize, into: &mut [u8]) -> bool {
+        self.memory.read(*piece, at, into)
+    }
+
+    /// Writes from byte `at` of a piece on; says whether it reaches so far.
+    #[inline]
+    pub(crate) fn write(&self, piece: &Span, at: usize, bytes: &[u8]) -> bool {
+        self.memory.write(*piece, at, bytes)
     }
 }
 

@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use frame::offload::LONG_HEADER;
 use frame::{Capabilities, Frame};
+use ports::batch::MAX_BATCH;
 use ports::{Batch, Run, SendError, TxQueue};
 
 use crate::broken::Broken;
+use crate::burst::{Burst, MAX_BUFFERS, Planned};
 use crate::device::{Device, Live, PAIRS, publish};
 use crate::features::Features;
-use crate::ring::{Chain, Pieces, Use, View};
+use crate::memory::Span;
+use crate::ring::{Use, View};
 
-/// Buffers that one frame may lie in: 64 KiB in the smallest that are of use.
-const MAX_BUFFERS: usize = 512;
+/// Queues that guests receive from, a bit each.
+const RECEIVING: u32 = 0x5555;
 
 /// Where `num_buffers` stands in the header.
 const NUM_BUFFERS: usize = 10;
@@ -21,16 +24,9 @@ const NUM_BUFFERS: usize = 10;
 #[derive(Debug)]
 pub struct VhostTx {
     device: Arc<Device>,
-    writer: Writer,
+    burst: Burst,
     /// Queues with frames that their guest does not know of yet, a bit each.
     unpublished: u32,
-}
-
-/// Memory for the buffers of one frame.
-#[derive(Debug)]
-struct Writer {
-    pieces: Pieces,
-    chains: Vec<Chain>,
 }
 
 /// Why a frame did not go into a ring.
@@ -47,14 +43,12 @@ impl From<Broken> for Refusal {
 
 impl VhostTx {
     pub(crate) fn new(device: Arc<Device>) -> Self {
-        let writer = Writer { pieces: Pieces::new(), chains: Vec::with_capacity(MAX_BUFFERS) };
-        Self { device, writer, unpublished: 0 }
+        Self { device, burst: Burst::new(), unpublished: 0 }
     }
 
     /// The queue for a flow, of which `bytes` are a frame.
     #[inline]
     fn queue_for(&self, bytes: &[u8]) -> usize {
-        const RECEIVING: u32 = 0x5555;
         let usable = self.device.usable() & RECEIVING;
         let pairs = usable.count_ones();
         if pairs <= 1 {
@@ -71,7 +65,7 @@ impl VhostTx {
     fn with_ring<R>(
         &mut self,
         queue: usize,
-        work: impl FnOnce(&mut View<'_>, Features, &mut Writer) -> Result<R, Refusal>,
+        work: impl FnOnce(&mut View<'_>, Features, &mut Burst) -> Result<R, Refusal>,
     ) -> Result<R, SendError> {
         let done = {
             if self.device.usable() & 1 << queue == 0 {
@@ -82,9 +76,10 @@ impl VhostTx {
                 return Err(SendError::Down);
             };
             let features = *features;
+            self.burst.clear();
             ring.view(memory)
                 .map_err(Refusal::Broken)
-                .and_then(|mut view| work(&mut view, features, &mut self.writer))
+                .and_then(|mut view| work(&mut view, features, &mut self.burst))
         };
         match done {
             Ok(done) => {
@@ -113,66 +108,118 @@ impl VhostTx {
     }
 }
 
-impl Writer {
-    /// Puts one frame, in pieces, behind its header.
-    #[inline]
-    fn put(
-        &mut self,
-        view: &mut View<'_>,
-        features: Features,
-        mut header: [u8; LONG_HEADER],
-        parts: [&[u8]; 3],
-    ) -> Result<(), Refusal> {
-        let long = features.header();
-        let len = long + parts.iter().map(|part| part.len()).sum::<usize>();
-        self.find(view, features, len)?;
-        let buffers = self.chains.len() as u16;
-        header[NUM_BUFFERS..].copy_from_slice(&buffers.to_le_bytes());
-        self.write(view, [&header[..long], parts[0], parts[1], parts[2]]);
-        let mut left = len;
-        for chain in &self.chains {
-            let written = left.min(chain.len);
-            view.give_back(chain.head, written as u32);
-            left -= written;
+/// Finds buffers for a frame of `len` bytes, header included.
+#[inline]
+fn plan(burst: &mut Burst, view: &mut View<'_>, features: Features, len: usize) -> Result<(), Refusal> {
+    burst.begin_frame();
+    let mut room = 0;
+    while room < len {
+        let (taken, of_frame) = (burst.taken(), burst.taken_by_frame());
+        let refusal = if view.ready(taken + 1)? <= taken {
+            Some(SendError::Full)
+        } else if of_frame > 0 && !features.mergeable() || of_frame == MAX_BUFFERS {
+            Some(SendError::TooLong)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            burst.undo_frame();
+            return Err(Refusal::Egress(refusal));
         }
-        Ok(())
+        room += burst.add(view, Use::Write)?;
     }
+    burst.end_frame();
+    Ok(())
+}
 
-    /// Finds buffers for `len` bytes.
-    #[inline]
-    fn find(&mut self, view: &mut View<'_>, features: Features, len: usize) -> Result<(), Refusal> {
-        self.pieces.clear();
-        self.chains.clear();
-        let mut room = 0;
-        while room < len {
-            let taken = self.chains.len() as u16;
-            if view.ready(taken + 1)? <= taken {
-                return Err(Refusal::Egress(SendError::Full));
-            }
-            if taken > 0 && !features.mergeable() || self.chains.len() == MAX_BUFFERS {
-                return Err(Refusal::Egress(SendError::TooLong));
-            }
-            let chain = view.chain(taken, Use::Write, &mut self.pieces)?;
-            room += chain.len;
-            self.chains.push(chain);
+/// Puts frames of a batch in a ring, as many as have nothing to be finished and find room; says how many, their bytes,
+/// and why the next one found none.
+#[inline]
+fn put_run(
+    view: &mut View<'_>,
+    features: Features,
+    burst: &mut Burst,
+    batch: &Batch,
+    queue: &[u16],
+) -> Result<(usize, usize, Option<SendError>), Refusal> {
+    let mut all: [&[u8]; MAX_BATCH] = [&[]; MAX_BATCH];
+    let ready = |index: &u16| batch.as_received(usize::from(*index), LONG_HEADER);
+    let mut refused = None;
+    for (place, received) in all.iter_mut().zip(queue.iter().map_while(ready)) {
+        if !burst.has_room() {
+            break;
         }
-        Ok(())
+        match plan(burst, view, features, received.len() - LONG_HEADER + features.header()) {
+            Ok(()) => *place = received,
+            Err(Refusal::Egress(why)) => {
+                refused = Some(why);
+                break;
+            }
+            Err(broken) => return Err(broken),
+        }
     }
+    let mut bytes = 0;
+    for (index, received) in all.iter().take(burst.len()).enumerate() {
+        put_received(view, &burst.frame(index), features, received);
+        bytes += received.len() - LONG_HEADER;
+    }
+    Ok((burst.len(), bytes, refused))
+}
 
-    #[inline]
-    fn write(&self, view: &View<'_>, parts: [&[u8]; 4]) {
-        let mut places = self.pieces.iter().filter_map(|piece| view.bytes(piece));
-        let (mut place, mut at) = (places.next(), 0);
-        for mut part in parts {
-            while !part.is_empty() {
-                let Some(rest) = place.as_ref().and_then(|place| place.offset(at).ok()) else { return };
-                let written = part.len().min(rest.len());
-                rest.copy_from(&part[..written]);
-                part = &part[written..];
-                at += written;
-                if written == rest.len() {
-                    (place, at) = (places.next(), 0);
-                }
+/// Puts a frame that lies behind its header where it is planned.
+#[inline]
+fn put_received(view: &mut View<'_>, planned: &Planned<'_>, features: Features, received: &[u8]) {
+    let (header, frame) = received.split_at(LONG_HEADER);
+    let header = plain_header(header, features);
+    if let ([chain], [piece]) = (planned.chains, planned.pieces)
+        && features.header() == LONG_HEADER
+        && view.write(piece, 0, &one_buffer(header))
+        && view.write(piece, LONG_HEADER, frame)
+    {
+        view.give_back(chain.head, received.len() as u32);
+        return;
+    }
+    put(view, planned, features, header, [frame, &[], &[]]);
+}
+
+/// A header of a frame that lies in one buffer.
+#[inline]
+fn one_buffer(mut header: [u8; LONG_HEADER]) -> [u8; LONG_HEADER] {
+    header[NUM_BUFFERS..].copy_from_slice(&1_u16.to_le_bytes());
+    header
+}
+
+/// Puts a frame, in parts, where it is planned.
+fn put(
+    view: &mut View<'_>,
+    planned: &Planned<'_>,
+    features: Features,
+    mut header: [u8; LONG_HEADER],
+    parts: [&[u8]; 3],
+) {
+    let buffers = planned.chains.len() as u16;
+    header[NUM_BUFFERS..].copy_from_slice(&buffers.to_le_bytes());
+    let parts = [&header[..features.header()], parts[0], parts[1], parts[2]];
+    write(view, planned.pieces, parts);
+    let mut left = parts.iter().map(|part| part.len()).sum::<usize>();
+    for chain in planned.chains {
+        let written = left.min(chain.len);
+        view.give_back(chain.head, written as u32);
+        left -= written;
+    }
+}
+
+fn write(view: &View<'_>, pieces: &[Span], parts: [&[u8]; 4]) {
+    let mut places = pieces.iter();
+    let (mut place, mut at) = (places.next(), 0);
+    for mut part in parts {
+        while let (Some(piece), false) = (place, part.is_empty()) {
+            let (now, later) = part.split_at(part.len().min(piece.len as usize - at));
+            view.write(piece, at, now);
+            part = later;
+            at += now.len();
+            if at == piece.len as usize {
+                (place, at) = (places.next(), 0);
             }
         }
     }
@@ -205,12 +252,16 @@ impl TxQueue for VhostTx {
     fn send(&mut self, frame: &Frame<'_>) -> Result<(), SendError> {
         let pieces = frame.pieces();
         let queue = self.queue_for(pieces.head);
-        self.with_ring(queue, |view, features, writer| {
+        self.with_ring(queue, |view, features, burst| {
             let mut header = pieces.offload.encode();
             if !features.capabilities().checksum {
                 header = [0; LONG_HEADER];
             }
-            writer.put(view, features, header, [pieces.head, pieces.tags.as_slice(), pieces.rest])
+            let parts = [pieces.head, pieces.tags.as_slice(), pieces.rest];
+            let len = parts.iter().map(|part| part.len()).sum::<usize>();
+            plan(burst, view, features, features.header() + len)?;
+            put(view, &burst.frame(0), features, header, parts);
+            Ok(())
         })
     }
 
@@ -222,22 +273,10 @@ impl TxQueue for VhostTx {
             left.first().and_then(|index| batch.as_received(usize::from(*index), LONG_HEADER))
         {
             let ring = self.queue_for(&first[LONG_HEADER..]);
-            let several = (self.device.usable() & 0x5555).count_ones() > 1;
-            let sent = self.with_ring(ring, |view, features, writer| {
-                let (mut frames, mut bytes) = (0, 0);
-                for index in if several { &left[..1] } else { left } {
-                    let Some(received) = batch.as_received(usize::from(*index), LONG_HEADER) else { break };
-                    let (header, frame) = received.split_at(LONG_HEADER);
-                    match writer.put(view, features, plain_header(header, features), [frame, &[], &[]]) {
-                        Ok(()) => {}
-                        Err(Refusal::Egress(why)) => return Ok((frames, bytes, Some(why))),
-                        Err(broken) => return Err(broken),
-                    }
-                    frames += 1;
-                    bytes += frame.len();
-                }
-                Ok((frames, bytes, None))
-            });
+            let several = (self.device.usable() & RECEIVING).count_ones() > 1;
+            let run = if several { &left[..1] } else { left };
+            let sent =
+                self.with_ring(ring, |view, features, burst| put_run(view, features, burst, batch, run));
             let (frames, bytes, refused) = sent.unwrap_or_else(|why| (0, 0, Some(why)));
             done.frames += frames;
             done.bytes += bytes;

@@ -113,7 +113,7 @@ proptest! {
             while view.ready(1).unwrap() > 0 {
                 pieces.clear();
                 let chain = view.chain(0, purpose, &mut pieces).unwrap();
-                let spans: Vec<_> = pieces.iter().map(|span| (span.offset as u64, span.len)).collect();
+                let spans: Vec<_> = pieces.all().iter().map(|span| (span.offset as u64, span.len)).collect();
                 prop_assert_eq!(chain.len as u32, spans.iter().map(|span| span.1).sum::<u32>());
                 ours.push((chain.head, spans));
                 view.give_back(chain.head, 7);

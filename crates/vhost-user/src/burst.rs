@@ -1,0 +1,133 @@
+//! The frames of a burst as they lie in a ring: all chains are looked at before any of their bytes is touched, and the
+//! processor fetches those meanwhile. (A guest's buffers are in another core's cache, and in no order that would be
+//! guessed: one after the other costs three times as much.)
+
+use ports::batch::MAX_BATCH;
+
+use crate::broken::Broken;
+use crate::memory::Span;
+use crate::ring::{Chain, MAX_PIECES, Pieces, Use, View};
+
+/// Chains that one frame may lie in: 64 KiB in the smallest buffers that are of use.
+pub(crate) const MAX_BUFFERS: usize = 512;
+
+/// Of these bytes of a piece the processor is told in advance; behind them it sees for itself.
+const FETCHED: u32 = 128;
+
+/// Frames, and the chains and pieces of memory that each lies in. Allocated once.
+#[derive(Debug)]
+pub(crate) struct Burst {
+    pieces: Pieces,
+    chains: Vec<Chain>,
+    /// Of each frame, where its chains and its pieces end.
+    frames: Vec<(usize, usize)>,
+    /// Some frame lies in several chains or pieces.
+    scattered: bool,
+}
+
+/// A frame of it.
+pub(crate) struct Planned<'a> {
+    pub(crate) chains: &'a [Chain],
+    pub(crate) pieces: &'a [Span],
+}
+
+impl Burst {
+    pub(crate) fn new() -> Self {
+        Self {
+            pieces: Pieces::new(),
+            chains: Vec::with_capacity(2 * MAX_BUFFERS),
+            frames: Vec::with_capacity(MAX_BATCH),
+            scattered: false,
+        }
+    }
+
+    /// Forgets all frames.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.pieces.clear();
+        self.chains.clear();
+        self.frames.clear();
+        self.scattered = false;
+    }
+
+    /// Whether one more frame fits in.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        self.frames.len() < MAX_BATCH && self.chains.len() <= MAX_BUFFERS && self.pieces.len() <= MAX_PIECES
+    }
+
+    /// How many chains of the ring all frames lie in, the one that is begun among them.
+    #[inline]
+    pub(crate) fn taken(&self) -> u16 {
+        self.chains.len() as u16
+    }
+
+    /// How many of them are those of the frame that is begun.
+    #[inline]
+    pub(crate) fn taken_by_frame(&self) -> usize {
+        self.chains.len() - self.frames.last().map_or(0, |(chains, _)| *chains)
+    }
+
+    /// Begins the next frame.
+    #[inline]
+    pub(crate) fn begin_frame(&mut self) {
+        self.pieces.begin();
+    }
+
+    /// Adds the next chain of the ring, which must be ready, to the frame that is begun; says its length in bytes.
+    ///
+    /// # Errors
+    /// It is no chain.
+    #[inline]
+    pub(crate) fn add(&mut self, view: &View<'_>, purpose: Use) -> Result<usize, Broken> {
+        let before = self.pieces.len();
+        let chain = view.chain(self.taken(), purpose, &mut self.pieces)?;
+        if purpose == Use::Read {
+            for piece in &self.pieces.all()[before..] {
+                view.fetch(piece.first(FETCHED));
+            }
+        }
+        self.chains.push(chain);
+        Ok(chain.len)
+    }
+
+    /// The frame that is begun is whole.
+    #[inline]
+    pub(crate) fn end_frame(&mut self) {
+        self.frames.push((self.chains.len(), self.pieces.len()));
+        self.scattered |= self.chains.len() != self.frames.len() || self.pieces.len() != self.frames.len();
+    }
+
+    /// There is no frame that is begun.
+    #[cold]
+    pub(crate) fn undo_frame(&mut self) {
+        let (chains, pieces) = self.frames.last().copied().unwrap_or_default();
+        self.chains.truncate(chains);
+        self.pieces.truncate(pieces);
+    }
+
+    /// How many frames there are.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Frame `index`.
+    #[inline]
+    pub(crate) fn frame(&self, index: usize) -> Planned<'_> {
+        if !self.scattered {
+            // By far the most: no search, and nothing is copied.
+            let one = index..index + 1;
+            return Planned {
+                chains: self.chains.get(one.clone()).unwrap_or_default(),
+                pieces: self.pieces.all().get(one).unwrap_or_default(),
+            };
+        }
+        let ends = |index: usize| self.frames.get(index).copied().unwrap_or_default();
+        let (from, to) = (index.checked_sub(1).map_or((0, 0), ends), ends(index));
+        Planned {
+            chains: self.chains.get(from.0..to.0).unwrap_or_default(),
+            pieces: self.pieces.all().get(from.1..to.1).unwrap_or_default(),
+        }
+    }
+}
