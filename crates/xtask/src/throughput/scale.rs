@@ -31,8 +31,11 @@ pub(crate) struct Scale {
     pub(crate) examined: &'static [Mix],
     /// Loads of the loss curve, in parts of the highest rate that the subject takes.
     pub(crate) loads: &'static [f64],
-    /// The most addresses that are tried.
+    /// The most addresses that are tried, and whether also by switches that are told to keep so many.
     pub(crate) addresses: u32,
+    pub(crate) told: bool,
+    /// Samples of the learning rate.
+    pub(crate) learning: usize,
     /// Numbers of ports, and of addresses, along which growth is measured.
     pub(crate) ports: &'static [usize],
     pub(crate) known: &'static [u32],
@@ -58,16 +61,18 @@ pub(crate) const FULL: Scale = Scale {
     examined: &[SHORTEST, IMIX],
     loads: &[0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25],
     addresses: 1 << 20,
+    told: true,
+    learning: 3,
     ports: &[2, 4, 16, 64, 256],
     known: &[10, 100, 1_000, 10_000, 100_000, 1_000_000],
     idle: Duration::from_secs(10),
     idle_ports: 256,
 };
 
-/// A few minutes.
+/// Under two minutes.
 pub(crate) const QUICK: Scale = Scale {
     rounds: 5,
-    sample: Duration::from_millis(150),
+    sample: Duration::from_millis(120),
     sizes: &[SHORTEST, LONGEST],
     other_sizes: &[SHORTEST],
     both_ways: &[],
@@ -80,6 +85,8 @@ pub(crate) const QUICK: Scale = Scale {
     examined: &[SHORTEST],
     loads: &[0.5, 0.8, 1.0, 1.25],
     addresses: 1 << 16,
+    told: false,
+    learning: 1,
     ports: &[],
     known: &[],
     idle: Duration::from_secs(2),
@@ -102,6 +109,8 @@ pub(crate) const TINY: Scale = Scale {
     examined: &[SHORTEST],
     loads: &[0.5],
     addresses: 256,
+    told: true,
+    learning: 1,
     ports: &[3],
     known: &[100],
     idle: Duration::from_millis(300),

@@ -9,7 +9,7 @@ use crate::throughput::bench::{Bench, Place};
 use crate::throughput::results::Figure;
 use crate::throughput::search::highest;
 use crate::throughput::subject::{Rig, Subject, Wiring, Wish};
-use crate::throughput::traffic::{Flow, Load, SHORTEST};
+use crate::throughput::traffic::{Flow, Load, Order, SHORTEST};
 
 const CAPACITY: &str = "RFC 2889, address caching capacity";
 const LEARNING: &str = "RFC 2889, address learning rate";
@@ -25,14 +25,15 @@ const LEARNED: u32 = 8_000;
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let most = bench.scale.addresses;
-    for (case, room) in [("as it comes", None), ("told to keep a million", Some(most + 1024))] {
+    let told = bench.scale.told.then(|| (format!("told to keep {most}"), Some(most + 1024)));
+    for (case, room) in [("as it comes".to_owned(), None)].into_iter().chain(told) {
         for subject in bench.subjects.clone() {
             let wish = Wish { addresses: room, ..Wish::ports(Wiring::Tap, 3) };
             // With a hash table of another size vde_switch only gets faster.
             if !subject.fits(wish.wiring, wish.ports) {
                 continue;
             }
-            capacity(bench, subject, &wish, most, &Place::new(CAPACITY, wish.wiring, case))?;
+            capacity(bench, subject, &wish, most, &Place::new(CAPACITY, wish.wiring, &*case))?;
         }
     }
     for subject in bench.subjects.clone() {
@@ -61,7 +62,7 @@ fn learning(bench: &mut Bench, subject: Subject, wish: &Wish, count: u32) -> Res
     let place = Place::new(LEARNING, wish.wiring, format!("{count} stations"));
     let mut rig = Rig::build(subject, wish, &bench.programs, &bench.interrupt)?;
     let mut first = 0;
-    for _ in 0..bench.scale.rounds.min(3) {
+    for _ in 0..bench.scale.learning {
         let found = highest(FASTEST, 1.0 / 64.0, |rate| {
             bench.say(&format!("{LEARNING}: {} at {:.0} k/s?", subject.name(), rate / 1e3));
             // Others each time, which it does not know yet.
@@ -79,15 +80,15 @@ fn learning(bench: &mut Bench, subject: Subject, wish: &Wish, count: u32) -> Res
 /// the rate.
 fn speak(bench: &Bench, rig: &mut Rig, (first, stations): (u32, u32), rate: f64, times: u32) -> Result<f64> {
     bench.introduce(rig, &[Flow::between(0, 1)])?;
-    let flow = Flow { stations, first, in_turn: true, ..Flow::between(0, 1) };
+    let flow = Flow { stations, first, order: Order::EachToOne, ..Flow::between(0, 1) };
     let load = Load::new(SHORTEST, vec![flow], Duration::from_secs(60)).at(rate);
     let outcome = bench.trial(rig, &Load { frames: u64::from(stations) * u64::from(times), ..load })?;
     Ok(outcome.offered_rate())
 }
 
-/// Sends to each of them from the second port; those that come out of the third are not known.
+/// Sends to each of them from a station behind the second port; those that come out of the third are not known.
 fn unknown(bench: &Bench, rig: &mut Rig, (first, stations): (u32, u32)) -> Result<u32> {
-    let flow = Flow { stations, first, in_turn: true, ..Flow::between(1, 0) };
+    let flow = Flow { stations, first, order: Order::OneToEach, ..Flow::between(1, 0) };
     let load = Load::new(SHORTEST, vec![flow], Duration::from_secs(60)).at(SLOW);
     let outcome = bench.trial(rig, &Load { frames: u64::from(stations), ..load })?;
     Ok(outcome.received[2] as u32)

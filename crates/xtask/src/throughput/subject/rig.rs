@@ -104,7 +104,7 @@ impl Rig {
         if subject == Subject::Mirrored {
             switch.ip("link set probe up")?;
         }
-        let capture = (subject == Subject::Captured).then(|| capture(switch.name())).transpose()?;
+        let capture = (subject == Subject::Captured).then(|| capture(directory.path())).transpose()?;
         let mut rig = Self {
             subject,
             plugs,
@@ -182,9 +182,9 @@ fn plugs(hosts: &[&Namespace], speaking: usize) -> Result<Vec<Plug>> {
 }
 
 /// All that passes, until the ring is full: nobody reads.
-fn capture(name: &str) -> Result<control::capture::Capture> {
-    let socket = Path::new("/run/switchd").join(name).join(control::SOCKET);
-    Ok(control::Client::connect(&socket)?.capture(&control::types::CaptureOptions::default())?)
+fn capture(directory: &Path) -> Result<control::capture::Capture> {
+    Ok(control::Client::connect(&directory.join(control::SOCKET))?
+        .capture(&control::types::CaptureOptions::default())?)
 }
 
 /// What a switch is started with.
@@ -231,7 +231,13 @@ impl Made<'_> {
                 std::fs::write(&file, self.configuration(if raw { "raw" } else { "tap" }))?;
                 let before = self.programs.before.as_ref().filter(|_| self.subject == Subject::Before);
                 let program = before.unwrap_or(&self.programs.switchd);
-                self.spawn(&format!("{} --config {}", program.display(), file.display()))
+                let here = self.directory.display();
+                // Nothing of it stays in /run.
+                self.spawn(&format!(
+                    "env RUNTIME_DIRECTORY={here} {} --config {}",
+                    program.display(),
+                    file.display()
+                ))
             }
         }
     }

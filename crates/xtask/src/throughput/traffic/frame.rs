@@ -78,6 +78,17 @@ pub(crate) enum To {
     Everyone,
 }
 
+/// Which stations of a flow speak with which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Any with any, in no order that a cache would like.
+    Scattered,
+    /// One after the other to the first of the other side: for learning, where each has to speak.
+    EachToOne,
+    /// The first to one after the other: to ask where they are, without teaching anything.
+    OneToEach,
+}
+
 /// Who speaks with whom: stations behind one port with as many behind another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flow {
@@ -86,28 +97,28 @@ pub(crate) struct Flow {
     /// Stations on each side, and the number of the first.
     pub(crate) stations: u32,
     pub(crate) first: u32,
-    /// One after the other instead of in no order: for learning, where each has to speak.
-    pub(crate) in_turn: bool,
+    pub(crate) order: Order,
 }
 
 impl Flow {
     /// Between one station and one.
     pub(crate) fn between(from: usize, to: usize) -> Self {
-        Self { from, to: To::Port(to), stations: 1, first: 0, in_turn: false }
+        Self { from, to: To::Port(to), stations: 1, first: 0, order: Order::Scattered }
     }
 
     fn addresses(&self, number: u64) -> ([u8; 6], [u8; 6]) {
         let count = self.stations;
-        let pick = |number: u64| {
-            let which =
-                if self.in_turn { (number % u64::from(count)) as u32 } else { scattered(number, count) };
-            self.first + which
+        let next = (number % u64::from(count)) as u32;
+        let (speaker, listener) = match self.order {
+            Order::Scattered => (scattered(number, count), scattered(number ^ 0x5555, count)),
+            Order::EachToOne => (next, 0),
+            Order::OneToEach => (0, next),
         };
         let to = match self.to {
-            To::Port(port) => station(port, pick(number ^ 0x5555)),
+            To::Port(port) => station(port, self.first + listener),
             To::Everyone => [0xff; 6],
         };
-        (to, station(self.from, pick(number)))
+        (to, station(self.from, self.first + speaker))
     }
 }
 
@@ -203,6 +214,8 @@ pub(crate) fn read(frame: &[u8]) -> Option<Seen> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -237,14 +250,15 @@ mod tests {
     }
 
     #[test]
-    fn in_turn_every_station_speaks_and_scattered_most_do() {
-        let speakers = |in_turn| {
-            let flow = Flow { stations: 1000, in_turn, ..Flow::between(0, 1) };
-            let spoken: std::collections::BTreeSet<_> = (0..1000).map(|n| flow.addresses(n).1).collect();
-            spoken.len()
+    fn in_turn_every_station_speaks_or_is_spoken_to_and_scattered_most_are() {
+        let heard = |order| {
+            let flow = Flow { stations: 1000, order, ..Flow::between(0, 1) };
+            let (to, from): (BTreeSet<_>, BTreeSet<_>) = (0..1000).map(|n| flow.addresses(n)).unzip();
+            (from.len(), to.len())
         };
-        assert_eq!(speakers(true), 1000);
-        assert!(speakers(false) > 550, "{}", speakers(false));
+        assert_eq!((heard(Order::EachToOne), heard(Order::OneToEach)), ((1000, 1), (1, 1000)));
+        let (speakers, listeners) = heard(Order::Scattered);
+        assert!(speakers > 550 && listeners > 550, "{speakers} {listeners}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::frame::{self, Flow, Frames, Mix, To};
+use super::frame::{self, Flow, Frames, Mix, Order, To};
 use super::plug::{BURST, Plug, now};
 use crate::interrupt::Interrupt;
 use crate::throughput::processor;
@@ -131,7 +131,7 @@ pub(crate) fn introduce(
 ) -> Result<()> {
     for flow in flows {
         let To::Port(to) = flow.to else { continue };
-        let back = Flow { from: to, to: To::Port(flow.from), in_turn: true, ..*flow };
+        let back = Flow { from: to, to: To::Port(flow.from), order: Order::EachToOne, ..*flow };
         let frames = u64::from(flow.stations) * u64::from(times);
         let load =
             Load { frames, ..Load::new(frame::SHORTEST, vec![back], Duration::from_secs(60)).at(rate) };
