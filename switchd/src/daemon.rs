@@ -154,6 +154,7 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         let mut heirs = Heirs { bridge: worker.bridge(), attachments: &mut control.attachments, had: &had };
         state.hand_over(&mut heirs, before.as_ref(), &config, Clock.now());
     }
+    control.allow_guests();
     control.forwarding.start(worker)?;
     if let Some(taking) = taking {
         // One that has ended without a word is not missed either.
@@ -187,7 +188,10 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
     let mut forwarded = control.forwarding.stop(&control.worker);
     match &mut forwarded {
         // Nobody forwards any more: this is exact.
-        Ok((worker, report)) if control.leaves => control.save_rest(worker.bridge(), report),
+        Ok((worker, report)) if control.leaves => {
+            control.hold_guests();
+            control.save_rest(worker.bridge(), report);
+        }
         // It is to be started again.
         Err(_) if control.leaves => {}
         _ => {

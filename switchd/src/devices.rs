@@ -72,7 +72,10 @@ impl Control {
         let config = self.attachments[index].config.clone();
         self.attachments[index].busy = false;
         match self.opener.open(&config) {
-            Ok(Some(opened)) => self.attach(index, opened),
+            Ok(Some(opened)) => {
+                self.attach(index, opened);
+                self.allow_guests();
+            }
             Ok(None) => {}
             Err(error) => {
                 if self.attachments[index].refused(&error) {

@@ -1,6 +1,6 @@
 //! Ports of virtual machines that share their memory: opened, and what becomes of them when a guest comes or goes.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -10,7 +10,7 @@ use config::{Config, PortConfig, PortKind, SocketMode, VhostUserConfig};
 use frame::MacAddr;
 use mio::Waker;
 use tracing::{info, warn};
-use vhost_user::{Handle, Options, Status, VhostPort};
+use vhost_user::{Handle, Keepsake, Options, Status, VhostPort};
 
 use crate::attachment::Held;
 use crate::control::Control;
@@ -31,6 +31,11 @@ impl Guest {
         self.handle.status()
     }
 
+    /// What the next process finds the conversation in.
+    pub(crate) fn keepsake(&self) -> Option<BorrowedFd<'_>> {
+        self.handle.keepsake()
+    }
+
     /// The port is no more: its socket goes, too.
     pub(crate) fn end(&self) {
         self.handle.remove_socket();
@@ -44,7 +49,7 @@ impl Guest {
     }
 }
 
-/// Opens the socket of a port, or goes on with `earlier`, and begins to serve whoever connects.
+/// Opens the socket of a port, or goes on with `earlier`; serves whoever connects once it is allowed to.
 ///
 /// # Errors
 /// The socket can't be had, or no thread.
@@ -52,11 +57,12 @@ pub(crate) fn open(
     port: &PortConfig,
     options: &VhostUserConfig,
     earlier: Option<OwnedFd>,
+    keepsake: Option<Keepsake>,
     wake: &Arc<Waker>,
 ) -> anyhow::Result<Opened> {
     let listen = options.mode == SocketMode::Server;
-    let vhost_options = Options { socket: (&port.device).into(), listen, offload: options.offload };
-    let resumed = earlier.is_some();
+    let resumed = earlier.is_some() || keepsake.as_ref().is_some_and(Keepsake::is_up);
+    let vhost_options = Options { socket: (&port.device).into(), listen, offload: options.offload, keepsake };
     let wake = Arc::clone(wake);
     // That control is gone is told elsewhere.
     let tell = Arc::new(move || drop(wake.wake()));
@@ -74,17 +80,18 @@ pub(crate) fn open(
     };
     let thread = thread::Builder::new().name(format!("vhost-{}", port.name)).spawn(serve);
     thread.context("can't start the thread that speaks with the guest's program")?;
+    let status = handle.status();
     let held = Held {
         ifindex: 0,
         name: String::new(),
         mac: MacAddr::ZERO,
         mtu: 0,
-        up: false,
+        up: status.up,
         exclusive: false,
         qdisc_bypass: false,
         tap: None,
         socket: socket.map(Arc::new),
-        guest: Some(Arc::new(Guest { handle, told: Mutex::default() })),
+        guest: Some(Arc::new(Guest { handle, told: Mutex::new(status) })),
         moved: false,
     };
     Ok(Opened { rx: Box::new(rx), tx: Box::new(tx), held, resumed })
@@ -106,6 +113,20 @@ pub(crate) fn remove_socket(port: &PortConfig) {
 }
 
 impl Control {
+    /// Lets guests and their programs speak with this process.
+    pub(crate) fn allow_guests(&self) {
+        self.guests().for_each(|guest| guest.handle.allow());
+    }
+
+    /// Holds them back: another process goes on with them.
+    pub(crate) fn hold_guests(&self) {
+        self.guests().for_each(|guest| guest.handle.hold());
+    }
+
+    fn guests(&self) -> impl Iterator<Item = &Guest> {
+        self.attachments.iter().filter_map(|port| port.held.as_ref()?.guest.as_deref())
+    }
+
     /// Guests may have come or gone.
     pub(crate) fn look_at_guests(&mut self) {
         for index in 0..self.attachments.len() {

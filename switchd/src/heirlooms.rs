@@ -32,6 +32,11 @@ impl Heirlooms {
         Some((fd, self.before.iter().find(|port| port.name == name).cloned()))
     }
 
+    /// What is left of the conversation with the guest of a port.
+    pub(crate) fn guest(&mut self, name: &str) -> Option<OwnedFd> {
+        self.descriptors.guest(name)
+    }
+
     /// The netlink socket that keeps the host off its interfaces.
     pub(crate) fn exclusive(&mut self) -> Option<OwnedFd> {
         self.descriptors.exclusive()
@@ -40,6 +45,13 @@ impl Heirlooms {
     /// Frames that the packet socket of a port had lost.
     pub(crate) fn socket_lost(&self, port: &str) -> u64 {
         self.lost.get(port).copied().unwrap_or(0)
+    }
+
+    /// The names of ports whose guests nobody has taken up, and never will.
+    pub(crate) fn drop_guests(&mut self) -> Vec<String> {
+        let names = self.descriptors.guests();
+        names.iter().for_each(|name| drop(self.descriptors.guest(name)));
+        names
     }
 
     /// All ports that nobody has taken up.

@@ -18,6 +18,7 @@ use ports::tap::{self, TapOptions, TapPort};
 use ports::tap_state::TapState;
 use ports::{RxQueue, TxQueue};
 use tracing::{info, warn};
+use vhost_user::Keepsake;
 
 use crate::attachment::{Attachment, Held};
 use crate::guests;
@@ -168,6 +169,7 @@ impl Opener {
         match before {
             Some(before) if !same(&before) => {
                 drop(fd);
+                drop(self.heirlooms.guest(&port.name));
                 self.store.forget_port(&port.name);
                 guests::remove_socket(&before);
                 self.put_back(&before);
@@ -190,6 +192,9 @@ impl Opener {
             if let Some(fd) = tap.or_else(|| held.socket.as_ref().map(AsFd::as_fd)) {
                 self.store.keep_port(&port.config.name, fd);
             }
+            if let Some(keepsake) = held.guest.as_ref().and_then(|guest| guest.keepsake()) {
+                self.store.keep_guest(&port.config.name, keepsake);
+            }
         }
         if let Some(socket) = self.exclusive() {
             self.store.keep_exclusive(socket);
@@ -207,6 +212,9 @@ impl Opener {
                 info!(port = name, "{} is let go of", before.device);
                 self.put_back(&before);
             }
+        }
+        for name in self.heirlooms.drop_guests() {
+            self.store.forget_port(&name);
         }
         let wanted = |device: &str| config.ports.iter().any(|port| port.device == device);
         let held: Vec<_> = self.exclusive.iter().flat_map(Exclusive::held).map(str::to_owned).collect();
@@ -268,13 +276,30 @@ impl Opener {
     /// Makes the socket, or goes on with that of an earlier process; the guest comes later.
     fn open_vhost_user(&mut self, port: &PortConfig, options: &VhostUserConfig) -> anyhow::Result<Opened> {
         let earlier = self.heirloom(port).map(|(fd, _)| fd);
-        let opened = guests::open(port, options, earlier, &self.wake)?;
+        let keepsake = self.keepsake(port)?;
+        let opened = guests::open(port, options, earlier, keepsake, &self.wake)?;
         if let Some(socket) = &opened.held.socket
             && !opened.resumed
         {
             self.store.keep_port(&port.name, socket.as_fd());
         }
         Ok(opened)
+    }
+
+    /// What an earlier process left of the conversation with the guest of a port, else a place for that.
+    fn keepsake(&mut self, port: &PortConfig) -> anyhow::Result<Option<Keepsake>> {
+        let earlier = self.heirlooms.guest(&port.name).map(Keepsake::adopt);
+        match earlier {
+            Some(Ok(keepsake)) => return Ok(Some(keepsake)),
+            Some(Err(error)) => warn!(port = port.name, "its guest has to begin anew: {error}"),
+            None => {}
+        }
+        if !self.store.used {
+            return Ok(None);
+        }
+        let keepsake = Keepsake::new().context("can't make what outlives this process")?;
+        self.store.keep_guest(&port.name, keepsake.as_fd());
+        Ok(Some(keepsake))
     }
 
     /// The packet socket of an earlier process, else a new one; whether it is that.

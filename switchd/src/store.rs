@@ -14,6 +14,8 @@ use tracing::warn;
 
 /// Before the name of a port, so that none is taken for something else.
 const PORT: &str = "port-";
+/// Before the name of a port, of what is left of the conversation with its guest.
+const GUEST: &str = "guest-";
 /// The netlink socket that holds exclusive interfaces.
 pub(crate) const EXCLUSIVE: &str = "exclusive";
 /// The memory of [`crate::state`].
@@ -29,6 +31,11 @@ pub(crate) const LOCK: &str = "lock";
 /// The name of a port's descriptor.
 pub(crate) fn name_of_port(port: &str) -> String {
     format!("{PORT}{port}")
+}
+
+/// The name of what is left of a port's conversation with its guest.
+pub(crate) fn name_of_guest(port: &str) -> String {
+    format!("{GUEST}{port}")
 }
 
 /// How long the service manager may take to close what was taken out.
@@ -65,6 +72,10 @@ impl Inherited {
         self.0.remove(&name_of_port(name))
     }
 
+    pub(crate) fn guest(&mut self, port: &str) -> Option<OwnedFd> {
+        self.0.remove(&name_of_guest(port))
+    }
+
     pub(crate) fn exclusive(&mut self) -> Option<OwnedFd> {
         self.0.remove(EXCLUSIVE)
     }
@@ -79,7 +90,16 @@ impl Inherited {
 
     /// The names of ports that nobody has taken.
     pub(crate) fn ports(&self) -> Vec<String> {
-        self.0.keys().filter_map(|name| name.strip_prefix(PORT)).map(str::to_owned).collect()
+        self.names(PORT)
+    }
+
+    /// The names of ports whose guests nobody has taken.
+    pub(crate) fn guests(&self) -> Vec<String> {
+        self.names(GUEST)
+    }
+
+    fn names(&self, prefix: &str) -> Vec<String> {
+        self.0.keys().filter_map(|name| name.strip_prefix(prefix)).map(str::to_owned).collect()
     }
 }
 
@@ -95,6 +115,10 @@ impl Store {
         self.keep(&name_of_port(name), fd);
     }
 
+    pub(crate) fn keep_guest(self, port: &str, fd: BorrowedFd<'_>) {
+        self.keep(&name_of_guest(port), fd);
+    }
+
     pub(crate) fn keep_exclusive(self, fd: BorrowedFd<'_>) {
         self.keep(EXCLUSIVE, fd);
     }
@@ -107,9 +131,10 @@ impl Store {
         self.keep(IN_HAND, fd);
     }
 
-    /// Takes a port's descriptor out; it is closed there when this returns.
+    /// Takes out what there is of a port; it is closed there when this returns.
     pub(crate) fn forget_port(self, name: &str) {
         self.forget(&name_of_port(name));
+        self.forget(&name_of_guest(name));
         self.settle();
     }
 

@@ -75,6 +75,10 @@ impl Control {
             let fd = tap.or_else(|| held.socket.as_ref().map(AsFd::as_fd))?;
             Some((crate::store::name_of_port(&port.config.name), fd))
         });
+        let guests = self.attachments.iter().filter_map(|port| {
+            let keepsake = port.held.as_ref()?.guest.as_ref()?.keepsake()?;
+            Some((crate::store::name_of_guest(&port.config.name), keepsake))
+        });
         let rest = [
             (crate::store::EXCLUSIVE, self.opener.exclusive()),
             (crate::store::STATE, self.memory.descriptor()),
@@ -82,7 +86,8 @@ impl Control {
             (crate::store::LOCK, Some(self.lock.as_fd())),
             (crate::store::METRICS, self.metrics.as_ref().map(Metrics::descriptor)),
         ];
-        ports.chain(rest.into_iter().filter_map(|(name, fd)| Some((name.to_owned(), fd?)))).collect()
+        let rest = rest.into_iter().filter_map(|(name, fd)| Some((name.to_owned(), fd?)));
+        ports.chain(guests).chain(rest).collect()
     }
 
     /// The new process has prepared everything, or has ended. Whether this one goes on.
@@ -98,6 +103,7 @@ impl Control {
             return Ok(true);
         }
         let (mut worker, report) = self.forwarding.stop(&self.worker)?;
+        self.hold_guests();
         self.save_rest(worker.bridge(), &report);
         match recipient.go() {
             Ok(()) => {
@@ -108,6 +114,7 @@ impl Control {
                 Ok(false)
             }
             Err(error) => {
+                self.allow_guests();
                 self.forwarding.start(worker)?;
                 warn!(pid = recipient.pid, "the new process does not forward: {error}; this one goes on");
                 self.bury();

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::OFlags;
@@ -19,6 +19,7 @@ use vhost::vhost_user::{Error, GpuBackend, Result, VhostUserBackendReqHandlerMut
 use crate::device::{Device, Live, PAIRS, QUEUES};
 use crate::features::Features;
 use crate::memory::{Memory, Part};
+use crate::record::{QueueRecord, Record, VERSION};
 use crate::ring::{MAX_SIZE, Ring};
 
 /// What is known of one queue.
@@ -29,6 +30,8 @@ struct Queue {
     addresses: Option<[u64; 3]>,
     /// Where to go on.
     next: u16,
+    /// It was in use in another process, and goes on where that has left it.
+    goes_on: bool,
     kick: Option<OwnedFd>,
     call: Option<OwnedFd>,
     enabled: bool,
@@ -44,8 +47,8 @@ pub(crate) struct Backend {
     offered: Features,
     agreed: Features,
     memory: Option<Arc<Memory>>,
-    /// Requests are answered where an answer is asked for.
-    answers: bool,
+    /// The features of the protocol that were agreed on.
+    protocol: u64,
     queues: [Queue; QUEUES],
 }
 
@@ -53,7 +56,7 @@ impl Backend {
     pub(crate) fn new(device: Arc<Device>, offload: bool) -> Self {
         let offered = Features::offered(offload);
         let queues = std::array::from_fn(|_| Queue::default());
-        Self { device, offered, agreed: Features::default(), memory: None, answers: false, queues }
+        Self { device, offered, agreed: Features::default(), memory: None, protocol: 0, queues }
     }
 
     /// How many pairs of queues are in use.
@@ -62,8 +65,9 @@ impl Backend {
         self.queues.chunks(2).filter(both).count() as u32
     }
 
+    /// Whether requests are answered where an answer is asked for.
     pub(crate) fn answers(&self) -> bool {
-        self.answers
+        self.protocol & VhostUserProtocolFeatures::REPLY_ACK.bits() != 0
     }
 
     pub(crate) fn agreed(&self) -> Features {
@@ -76,6 +80,64 @@ impl Backend {
             self.stop(index);
             self.queues[index].broken = true;
         }
+    }
+
+    /// All of it, for another process; with the descriptors that belong to it.
+    pub(crate) fn record(&self) -> (Record, Vec<BorrowedFd<'_>>) {
+        let parts = self.memory.iter().flat_map(|memory| memory.parts());
+        let (memory, mut descriptors): (Vec<Part>, Vec<BorrowedFd<'_>>) = parts.unzip();
+        let note = |queue: &Queue| QueueRecord {
+            size: queue.size,
+            addresses: queue.addresses,
+            next: queue.next,
+            kick: queue.kick.is_some(),
+            call: queue.call.is_some(),
+            enabled: queue.enabled,
+            broken: queue.broken,
+            running: queue.running,
+        };
+        let queues = self.queues.iter().map(note).collect();
+        let events = self.queues.iter().flat_map(|queue| [&queue.kick, &queue.call]);
+        descriptors.extend(events.flatten().map(AsFd::as_fd));
+        let (features, protocol) = (self.agreed.0, self.protocol);
+        (Record { version: VERSION, features, protocol, memory, queues }, descriptors)
+    }
+
+    /// Goes on where [`Backend::record`] says; features are agreed on already.
+    ///
+    /// # Errors
+    /// Descriptors are missing, or the memory is not there any more.
+    pub(crate) fn restore(
+        &mut self,
+        record: &Record,
+        mut descriptors: impl Iterator<Item = OwnedFd>,
+    ) -> Result<()> {
+        let files: Vec<File> = descriptors.by_ref().take(record.memory.len()).map(File::from).collect();
+        if !files.is_empty() {
+            self.memory = Some(Arc::new(Memory::map(&record.memory, files).map_err(refused)?));
+        }
+        let mut next = |there: bool| {
+            let found = there.then(|| descriptors.next().ok_or_else(|| refused("a descriptor is missing")));
+            found.transpose()
+        };
+        for (index, noted) in record.queues.iter().take(QUEUES).enumerate() {
+            let (kick, call) = (next(noted.kick)?, next(noted.call)?);
+            if let Some(kick) = &kick {
+                self.device.listen(kick.as_fd()).map_err(refused)?;
+            }
+            self.queues[index] = Queue {
+                size: noted.size,
+                addresses: noted.addresses,
+                next: noted.next,
+                goes_on: noted.running,
+                kick,
+                call,
+                enabled: noted.enabled,
+                running: false,
+                broken: noted.broken,
+            };
+        }
+        (0..QUEUES).try_for_each(|index| self.settle(index))
     }
 
     /// Puts a ring to use if all is known of it and it is wanted, and out of use if not.
@@ -100,8 +162,11 @@ impl Backend {
             return Err(refused("a ring lies outside the memory that is shared"));
         };
         let parts = [descriptors, available, used];
-        let ring =
-            Ring::new(memory, queue.size, parts, self.agreed.event_idx(), queue.next).map_err(refused)?;
+        let ring = Ring::new(memory, queue.size, parts, self.agreed.event_idx(), queue.next);
+        let mut ring = ring.map_err(refused)?;
+        if std::mem::take(&mut queue.goes_on) {
+            ring = ring.go_on();
+        }
         let call = queue.call.as_ref().map(OwnedFd::try_clone).transpose().map_err(refused)?;
         let memory = Arc::clone(memory);
         queue.running = true;
@@ -251,7 +316,7 @@ impl VhostUserBackendReqHandlerMut for Backend {
 
     fn set_vring_base(&mut self, index: u32, base: u32) -> Result<()> {
         let next = u16::try_from(base).map_err(refused)?;
-        self.change(index, |queue| (queue.next, queue.broken) = (next, false))
+        self.change(index, |queue| (queue.next, queue.goes_on, queue.broken) = (next, false, false))
     }
 
     fn get_vring_base(&mut self, index: u32) -> Result<VhostUserVringState> {
@@ -287,7 +352,7 @@ impl VhostUserBackendReqHandlerMut for Backend {
     }
 
     fn set_protocol_features(&mut self, features: u64) -> Result<()> {
-        self.answers = features & VhostUserProtocolFeatures::REPLY_ACK.bits() != 0;
+        self.protocol = features;
         Ok(())
     }
 

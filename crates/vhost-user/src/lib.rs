@@ -9,21 +9,26 @@
 mod backend;
 mod broken;
 mod burst;
+mod conversation;
 mod device;
 mod enable;
 mod features;
 mod gate;
+mod keepsake;
 mod memory;
 mod port;
+mod record;
 mod ring;
 mod rx;
 mod session;
 mod status;
 #[cfg(test)]
 mod testing;
+mod turn;
 mod tx;
 
 pub use broken::Broken;
+pub use keepsake::Keepsake;
 pub use port::{Handle, OpenError, Options, VhostPort, adopt, open};
 pub use rx::VhostRx;
 pub use session::Session;

@@ -2,16 +2,18 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicU16;
 
 use ports::sys::guest_memory::Mapping;
+use serde::{Deserialize, Serialize};
 use vm_memory::{ByteValued, VolatileArrayRef};
 
 /// The most parts that a guest's memory has (what `SET_MEM_TABLE` has room for).
 pub(crate) const MAX_REGIONS: usize = 8;
 
 /// One part of it, as the guest describes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Part {
     /// Where it begins in the guest's own addresses.
     pub(crate) guest: u64,
@@ -76,6 +78,11 @@ impl Memory {
             regions.push(Region { part: *part, mapping: Mapping::new(file, part.offset, len)? });
         }
         Ok(Self { regions })
+    }
+
+    /// Its parts, and the file of each.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (Part, BorrowedFd<'_>)> {
+        self.regions.iter().filter_map(|region| Some((region.part, region.mapping.file()?)))
     }
 
     /// The guest's own address of what its program calls `user`.

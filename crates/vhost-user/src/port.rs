@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::device::Device;
+use crate::keepsake::Keepsake;
 use crate::rx::VhostRx;
 use crate::session::{Place, Session};
 use crate::status::{Board, Status};
+use crate::turn::Turn;
 use crate::tx::VhostTx;
 
 /// Who may connect: the owner, and the group of the directory.
@@ -27,6 +29,8 @@ pub struct Options {
     pub listen: bool,
     /// Whether frames may come and go with unfinished checksums and unsegmented.
     pub offload: bool,
+    /// What an earlier process has left, and this one leaves for the next; `None` where nothing is to be left.
+    pub keepsake: Option<Keepsake>,
 }
 
 /// Why a port was not opened.
@@ -63,7 +67,7 @@ pub struct VhostPort {
     pub rx: VhostRx,
     /// The send half.
     pub tx: VhostTx,
-    /// The conversation with the guest's program: nothing happens until somebody runs it.
+    /// The conversation with the guest's program: nothing happens until somebody runs it, and [`Handle::allow`]s it.
     pub session: Session,
     /// The hold on all of it.
     pub handle: Handle,
@@ -77,6 +81,8 @@ pub struct Handle {
     ended: Arc<AtomicBool>,
     socket: PathBuf,
     listener: Option<OwnedFd>,
+    keepsake: Option<Keepsake>,
+    turn: Turn,
 }
 
 /// Opens a port; `tell` is called whenever [`Handle::status`] has changed, from another thread.
@@ -116,7 +122,12 @@ fn assemble(
     let device = Arc::new(Device::new().map_err(fail("making what signals frames"))?);
     let kept = listener.as_ref().map(|listener| listener.as_fd().try_clone_to_owned()).transpose();
     let kept = kept.map_err(fail("keeping the socket"))?;
-    let (board, ended) = (Board::new(tell), Arc::new(AtomicBool::new(false)));
+    let (board, ended, turn) = (Board::new(tell), Arc::new(AtomicBool::new(false)), Turn::default());
+    let keepsake = options.keepsake.clone();
+    if keepsake.as_ref().is_some_and(Keepsake::is_up) {
+        // Its guest goes on as if nothing had been.
+        board.change(|status| (status.connected, status.up) = (true, true));
+    }
     let place = listener.map_or_else(|| Place::Connects(socket.clone()), Place::Listens);
     Ok(VhostPort {
         rx: VhostRx::new(Arc::clone(&device)),
@@ -127,8 +138,10 @@ fn assemble(
             offload: options.offload,
             board: board.clone(),
             ended: Arc::clone(&ended),
+            keepsake: keepsake.clone(),
+            turn: turn.clone(),
         },
-        handle: Handle { device, board, ended, socket, listener: kept },
+        handle: Handle { device, board, ended, socket, listener: kept, keepsake, turn },
     })
 }
 
@@ -171,6 +184,22 @@ impl Handle {
         self.listener.as_ref().map(AsFd::as_fd)
     }
 
+    /// What the next process finds the conversation in.
+    #[must_use]
+    pub fn keepsake(&self) -> Option<BorrowedFd<'_>> {
+        self.keepsake.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Lets the session speak. When this returns, what an earlier process has left is taken up.
+    pub fn allow(&self) {
+        self.turn.allow();
+    }
+
+    /// Lets the session finish what it has in hand, and begin nothing more until it is allowed to again.
+    pub fn hold(&self) {
+        self.turn.hold();
+    }
+
     /// Removes the socket that was made for the port: nobody comes any more.
     pub fn remove_socket(&self) {
         if self.listener.is_some() {
@@ -183,6 +212,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Release);
+        self.turn.end();
         self.device.call_attention();
     }
 }

@@ -140,6 +140,13 @@ impl Ring {
         Ok(ring)
     }
 
+    /// Goes on where another process left it in use: all that it took it gave back in the same order, so the guest's
+    /// memory says where that is.
+    pub(crate) fn go_on(mut self) -> Self {
+        (self.next, self.seen) = (self.done, self.done);
+        self
+    }
+
     /// The ring in memory, found once for all of a burst.
     #[inline]
     pub(crate) fn view<'a>(&'a mut self, memory: &'a Memory) -> Result<View<'a>, Broken> {

@@ -5,18 +5,18 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use vhost::vhost_user::{BackendReqHandler, Error, VhostUserBackendReqHandlerMut as _};
 
-use crate::backend::Backend;
+use crate::conversation::Conversation;
 use crate::device::Device;
-use crate::enable::{self, Enable};
 use crate::gate::{Arrived, look};
+use crate::keepsake::Keepsake;
 use crate::status::Board;
+use crate::turn::Turn;
 
 /// How long the rest of a message may take, or the reading of an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -44,6 +44,9 @@ pub struct Session {
     pub(crate) offload: bool,
     pub(crate) board: Board,
     pub(crate) ended: Arc<AtomicBool>,
+    /// Where an earlier process has left its conversation, and this one leaves its own.
+    pub(crate) keepsake: Option<Keepsake>,
+    pub(crate) turn: Turn,
 }
 
 /// What is to be looked at.
@@ -61,87 +64,156 @@ enum Woken {
 impl Session {
     /// Speaks with one program after the other, until the port is no more.
     pub fn run(self) {
-        while let Some(stream) = self.find_peer() {
-            self.board.change(|status| (status.connected, status.why) = (true, None));
-            let why = self.serve(&stream);
-            self.board.change(|status| {
-                status.falls += u64::from(status.up);
-                status.sessions += 1;
-                (status.connected, status.up, status.pairs, status.features) = (false, false, 0, 0);
-                status.why = Some(why);
-            });
+        let earlier = self.turn.take().and_then(|_busy| self.take_up());
+        self.turn.has_begun();
+        let mut next = earlier.or_else(|| self.next());
+        while let Some(conversation) = next {
+            if let Some(why) = self.speak(conversation) {
+                self.board.change(|status| {
+                    status.falls += u64::from(status.up);
+                    status.sessions += 1;
+                    (status.connected, status.up, status.pairs, status.features) = (false, false, 0, 0);
+                    status.why = Some(why);
+                });
+            }
+            next = self.next();
         }
     }
 
-    /// The next program; `None` when the port is no more.
-    fn find_peer(&self) -> Option<UnixStream> {
-        loop {
-            let found = match &self.place {
-                Place::Listens(listener) => match self.wait(Some((listener, PollFlags::IN)), None) {
+    /// The conversation that another process has left in the midst.
+    fn take_up(&self) -> Option<Conversation> {
+        let keepsake = self.keepsake.as_ref()?;
+        let found = keepsake.look().transpose()?;
+        let taken = found.and_then(|(record, descriptors)| {
+            Conversation::take_up(&record, descriptors, &self.device, self.offload)
+        });
+        match taken {
+            Ok(conversation) => {
+                self.board.change(|status| (status.connected, status.why) = (true, None));
+                self.show(&conversation);
+                Some(conversation)
+            }
+            Err(error) => {
+                keepsake.clear();
+                let why =
+                    format!("what an earlier process left of it is of no use, and it begins anew: {error}");
+                self.board.change(|status| {
+                    (status.connected, status.up, status.why) = (false, false, Some(why));
+                    status.falls += 1;
+                });
+                None
+            }
+        }
+    }
+
+    /// With the next program; `None` when the port is no more.
+    fn next(&self) -> Option<Conversation> {
+        while !self.ended.load(Ordering::Acquire) {
+            if let Place::Listens(listener) = &self.place {
+                match self.wait(Some((listener, PollFlags::IN)), None) {
                     Woken::Ended => return None,
-                    Woken::Socket => listener.accept().map(|(stream, _)| stream),
+                    Woken::Socket => {}
                     _ => continue,
-                },
+                }
+            }
+            let busy = self.turn.take()?;
+            let found = match &self.place {
+                Place::Listens(listener) => listener.accept().map(|(stream, _)| stream),
                 Place::Connects(path) => UnixStream::connect(path),
             };
-            match found.and_then(|stream| stream.set_nonblocking(false).map(|()| stream)) {
-                Ok(stream) => return Some(stream),
+            match found.and_then(|stream| self.begin(stream)) {
+                Ok(conversation) => return Some(conversation),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => self.board.change(|status| status.why = Some(error.to_string())),
             }
+            drop(busy);
             if let Woken::Ended = self.wait(None::<(&UnixStream, PollFlags)>, Some(RETRY)) {
                 return None;
             }
         }
+        None
     }
 
-    /// Serves one program to its end, and says why that came.
-    fn serve(&self, stream: &UnixStream) -> String {
-        let backend = Arc::new(Mutex::new(Backend::new(Arc::clone(&self.device), self.offload)));
-        let handled = match stream.try_clone() {
-            Ok(handled) => handled,
-            Err(error) => return error.to_string(),
-        };
-        let mut handler = BackendReqHandler::from_stream(handled, Arc::clone(&backend));
+    fn begin(&self, stream: UnixStream) -> io::Result<Conversation> {
+        stream.set_nonblocking(false)?;
+        let conversation = Conversation::begin(stream, &self.device, self.offload)?;
+        self.board.change(|status| (status.connected, status.why) = (true, None));
+        self.keep(&conversation);
+        Ok(conversation)
+    }
+
+    /// Leaves the conversation where another process finds it.
+    fn keep(&self, conversation: &Conversation) {
+        if let Some(keepsake) = &self.keepsake
+            && let Err(error) = conversation.keep(keepsake)
+        {
+            let why = format!("the next process will have to begin anew with its guest: {error}");
+            self.board.change(|status| status.why = Some(why));
+        }
+    }
+
+    /// Nobody can go on with what is not written down anew.
+    fn strike_out(&self) {
+        if let Some(keepsake) = &self.keepsake {
+            keepsake.clear();
+        }
+    }
+
+    /// Speaks to the end with one program, and says why that came; `None` where the port is no more, or another
+    /// process's.
+    fn speak(&self, mut conversation: Conversation) -> Option<String> {
         // When something came that can't be answered yet.
         let mut began: Option<Instant> = None;
         loop {
             // Half a message stays readable: it is looked at now and then.
-            let socket = began.is_none().then_some((stream, PollFlags::IN));
-            match self.wait(socket, began.map(|_| GLANCE)) {
-                Woken::Ended => return "the port was removed".to_owned(),
-                Woken::Attention => self.hear_trouble(&backend),
-                Woken::Socket | Woken::Nothing => {}
+            let socket = began.is_none().then_some((&conversation.stream, PollFlags::IN));
+            let woken = self.wait(socket, began.map(|_| GLANCE));
+            if let Woken::Ended = woken {
+                return None;
             }
-            match look(stream) {
-                Arrived::Nothing => began = None,
-                Arrived::Message(request) if has_room(stream) => {
+            let _busy = self.turn.take()?;
+            if let Woken::Attention = woken {
+                self.hear_trouble(&conversation);
+            }
+            let end = match look(&conversation.stream) {
+                Arrived::Nothing => {
                     began = None;
-                    let handled = match request {
-                        enable::REQUEST => switch(stream, &backend),
-                        _ => handler.handle_request(),
-                    };
-                    if let Err(error) = handled {
-                        return format!("a message of its program was refused: {error}");
-                    }
-                    self.show(&backend);
+                    None
+                }
+                Arrived::Message(request) if has_room(&conversation.stream) => {
+                    began = None;
+                    self.hear(&mut conversation, request).err()
                 }
                 Arrived::Message(_) | Arrived::Part => {
-                    if began.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
-                        let what = "left a message half sent, or answers unread";
-                        return format!("its program {what} for {} s", PATIENCE.as_secs());
-                    }
+                    let late = began.get_or_insert_with(Instant::now).elapsed() > PATIENCE;
+                    let what = "left a message half sent, or answers unread";
+                    late.then(|| format!("its program {what} for {} s", PATIENCE.as_secs()))
                 }
-                Arrived::TooLong => return "its program sent a message longer than any is".to_owned(),
-                Arrived::End => return "its program has closed the connection".to_owned(),
+                Arrived::TooLong => Some("its program sent a message longer than any is".to_owned()),
+                Arrived::End => Some("its program has closed the connection".to_owned()),
+            };
+            if end.is_some() {
+                self.strike_out();
+                return end;
             }
         }
     }
 
+    /// Does what a message asks for, or says why nothing is to be said to that program any more.
+    fn hear(&self, conversation: &mut Conversation, request: u32) -> Result<(), String> {
+        self.strike_out();
+        let answered = conversation.answer(request);
+        answered.map_err(|error| format!("a message of its program was refused: {error}"))?;
+        self.keep(conversation);
+        self.show(conversation);
+        Ok(())
+    }
+
     /// The guest has spoilt its rings.
-    fn hear_trouble(&self, backend: &Mutex<Backend>) {
+    fn hear_trouble(&self, conversation: &Conversation) {
         let Some(why) = self.device.take_broken() else { return };
-        lock(backend).broke();
+        conversation.backend().broke();
+        self.keep(conversation);
         self.board.change(|status| {
             status.falls += u64::from(status.up);
             (status.up, status.pairs) = (false, 0);
@@ -149,8 +221,8 @@ impl Session {
         });
     }
 
-    fn show(&self, backend: &Mutex<Backend>) {
-        let backend = lock(backend);
+    fn show(&self, conversation: &Conversation) {
+        let backend = conversation.backend();
         let (pairs, features) = (backend.pairs(), backend.agreed().0);
         self.board.change(|status| {
             let up = pairs > 0;
@@ -181,21 +253,6 @@ impl Session {
         }
         if woken(1) { Woken::Socket } else { Woken::Nothing }
     }
-}
-
-/// Switches a queue on or off, as the message says that has come.
-fn switch(stream: &UnixStream, backend: &Mutex<Backend>) -> Result<(), Error> {
-    let Enable { queue, on, answer } = enable::read(stream).map_err(Error::SocketError)?;
-    let mut backend = lock(backend);
-    let done = backend.set_vring_enable(queue, on);
-    if answer && backend.answers() {
-        enable::answer(stream, done.is_ok()).map_err(Error::SocketError)?;
-    }
-    done
-}
-
-fn lock(backend: &Mutex<Backend>) -> MutexGuard<'_, Backend> {
-    backend.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether an answer would not have to wait: there is room for several.

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 
@@ -48,6 +49,12 @@ impl Mapping {
         let region = MmapRegion::from_file(FileOffset::new(file, offset), len).map_err(io::Error::other)?;
         let slot = watch(region.as_ptr() as usize, len)?;
         Ok(Self { region, slot })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.region.file_offset()?.file().as_fd())
     }
 
     /// Its length in bytes.

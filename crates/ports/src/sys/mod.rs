@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub mod denied;
+pub mod descriptor;
 pub mod ethtool;
 pub mod guest_memory;
 pub mod inherited;
