@@ -8,6 +8,7 @@
 
 mod bench;
 mod chapter;
+mod hugepages;
 mod processor;
 mod report;
 mod results;
@@ -45,7 +46,7 @@ const WITH_ITSELF: usize = 9;
 /// Measures frames per second, loss, latency, TCP, learning, processor time and memory.
 #[derive(Debug, Args)]
 pub(crate) struct Throughput {
-    /// The most important of it, in a few minutes
+    /// The most important of it, in two minutes
     #[arg(long)]
     quick: bool,
     /// Whether it works at all; the figures mean nothing
@@ -69,6 +70,9 @@ pub(crate) struct Throughput {
     /// Compare switchd that is looked at, by a capture that nobody reads and by a mirror, with itself instead
     #[arg(long, conflicts_with_all = ["subjects", "before"])]
     watched: bool,
+    /// Compare ports on the memory of virtual machines instead, with DPDK's dpdk-testpmd as two of them
+    #[arg(long, conflicts_with_all = ["subjects", "only", "wiring", "vlan", "watched", "before"])]
+    vhost_user: bool,
     /// Compare switchd with this other build of it instead
     #[arg(long, value_name = "SWITCHD", conflicts_with = "subjects")]
     before: Option<PathBuf>,
@@ -99,6 +103,10 @@ pub(crate) fn run(options: &Throughput) -> Result<()> {
         before: options.before.clone(),
     };
     let subjects = options.subjects();
+    ensure!(
+        !options.vhost_user || subjects.contains(&Subject::DpdkLoop),
+        "--vhost-user needs dpdk-testpmd for its guests: install the package dpdk-dev"
+    );
     let mut bench = Bench {
         programs,
         scale: options.scale(),
@@ -108,7 +116,8 @@ pub(crate) fn run(options: &Throughput) -> Result<()> {
         began: Instant::now(),
     };
     processor::stay_on(SENDER_CORE)?;
-    let measured = measure(&mut bench, options);
+    let measured =
+        if options.vhost_user { chapter::run_vhost_user(&mut bench) } else { measure(&mut bench, options) };
     eprintln!();
     bench.interrupt.or(measured)?;
     let report = Report::new(&bench, options.words());
@@ -153,6 +162,7 @@ impl Throughput {
     /// Those that are wanted and here; says which are not.
     fn subjects(&self) -> Vec<Subject> {
         let wanted = match self.subjects.as_slice() {
+            _ if self.vhost_user => &subject::ON_SHARED_MEMORY[..],
             _ if self.vlan => &[Subject::Switchd, Subject::Filtering][..],
             _ if self.watched => &[Subject::Switchd, Subject::Captured, Subject::Mirrored],
             _ if self.before.is_some() => &[Subject::Switchd, Subject::Before],

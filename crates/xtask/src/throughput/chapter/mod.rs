@@ -8,10 +8,12 @@ mod rates;
 mod rfc2544;
 mod round_trips;
 mod tcp;
+mod vhost_user;
 
 use anyhow::Result;
 use clap::ValueEnum;
 
+pub(super) use self::vhost_user::run as run_vhost_user;
 use super::bench::Bench;
 use super::subject::{Rig, Wiring, Wish};
 

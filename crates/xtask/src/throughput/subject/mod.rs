@@ -3,6 +3,8 @@
 mod bare_loop;
 mod openvswitch;
 mod rig;
+mod shared_memory;
+mod testpmd;
 mod wire;
 
 use std::process::Command;
@@ -11,6 +13,7 @@ use clap::ValueEnum;
 
 pub(crate) use self::bare_loop::{BareLoop, run as run_bare_loop};
 pub(crate) use self::rig::{FAR, Rig, Wish};
+pub(crate) use self::shared_memory::SharedMemory;
 use crate::run::works;
 
 /// How the hosts are wired to the switch.
@@ -58,9 +61,19 @@ pub(crate) enum Subject {
     /// Its userspace datapath
     #[value(name = "openvswitch")]
     OpenVSwitch,
+    /// Its datapath on DPDK
+    #[value(skip)]
+    OpenVSwitchDpdk,
+    /// A loop of DPDK's, which decides nothing
+    #[value(skip)]
+    DpdkLoop,
     /// vde_switch
     Vde,
 }
+
+/// Those with ports on the memory of virtual machines.
+pub(crate) const ON_SHARED_MEMORY: [Subject; 3] =
+    [Subject::Switchd, Subject::DpdkLoop, Subject::OpenVSwitchDpdk];
 
 /// All that are compared, in the order of the tables.
 pub(crate) const ALL: [Subject; 6] = [
@@ -84,6 +97,8 @@ impl Subject {
             Self::LinuxBridge => "Linux Bridge",
             Self::LinuxBridgeNf => "Linux Bridge, nf",
             Self::OpenVSwitch => "Open vSwitch",
+            Self::OpenVSwitchDpdk => "OVS-DPDK",
+            Self::DpdkLoop => "DPDK loop",
             Self::Vde => "vde_switch",
         }
     }
@@ -97,6 +112,8 @@ impl Subject {
             }
             Self::LinuxBridge | Self::LinuxBridgeNf => None,
             Self::OpenVSwitch => Some("ovs-vswitchd"),
+            Self::OpenVSwitchDpdk => Some("ovs-vswitchd-dpdk"),
+            Self::DpdkLoop => Some("dpdk-testpmd"),
             Self::Vde => Some("vde_switch"),
         }
     }
@@ -123,6 +140,12 @@ impl Subject {
                 "the userspace datapath (datapath_type=netdev) with one NORMAL rule, userspace-tso-enable=true; TAPs \
                  are its ports of type tap, veths of type system"
             }
+            Self::OpenVSwitchDpdk => {
+                "the userspace datapath on DPDK, one polling thread, one NORMAL rule, dpdkvhostuserclient ports"
+            }
+            Self::DpdkLoop => {
+                "dpdk-testpmd with net_vhost ports in io mode: hands what comes from one port to the other"
+            }
             Self::Vde => "-tap ports, hash table of 8192, no spanning tree; it does not use offloads",
         }
     }
@@ -140,12 +163,16 @@ impl Subject {
     pub(crate) fn missing(self) -> Option<&'static str> {
         let there = match self {
             Self::OpenVSwitch => works(Command::new("ovs-vswitchd").arg("--version")),
+            Self::OpenVSwitchDpdk => std::path::Path::new(openvswitch::DPDK).exists(),
+            Self::DpdkLoop => works(Command::new("sh").args(["-c", "command -v dpdk-testpmd"])),
             Self::Vde => works(Command::new("vde_switch").arg("--version")),
             Self::LinuxBridgeNf => std::path::Path::new("/proc/sys/net/bridge").exists(),
             _ => true,
         };
         let what = match self {
             Self::OpenVSwitch => "Open vSwitch (package openvswitch-switch)",
+            Self::OpenVSwitchDpdk => "Open vSwitch with DPDK (package openvswitch-switch-dpdk)",
+            Self::DpdkLoop => "dpdk-testpmd (package dpdk-dev)",
             Self::Vde => "vde_switch (package vde2)",
             _ => "Linux Bridge with bridge-nf-call-* (module br_netfilter)",
         };
@@ -157,6 +184,7 @@ impl Subject {
         let program = match self {
             Self::Switchd => switchd,
             Self::OpenVSwitch => "ovs-vswitchd".as_ref(),
+            Self::OpenVSwitchDpdk => openvswitch::DPDK.as_ref(),
             Self::Vde => "vde_switch".as_ref(),
             _ => return None,
         };

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 use testbed::link::add_address;
 use testbed::{Namespace, Process, wait_until};
@@ -222,6 +222,9 @@ impl Made<'_> {
                 SWITCH_CORE,
             ),
             Subject::Vde => self.start_vde(),
+            Subject::OpenVSwitchDpdk | Subject::DpdkLoop => {
+                bail!("{} has ports on shared memory only", self.subject.name())
+            }
             Subject::Switchd
             | Subject::Filtering
             | Subject::Captured

@@ -1,0 +1,47 @@
+//! Guests that share their memory: frames that two of them send each other, as fast as the switch hands them on. Each
+//! sample has processes of its own, for what one gets of the processor's caches differs from start to start.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::throughput::bench::{Bench, Place};
+use crate::throughput::hugepages::HugePages;
+use crate::throughput::results::Figure;
+use crate::throughput::subject::SharedMemory;
+use crate::throughput::traffic::{LONGEST, Mix, SHORTEST};
+
+const WIRING: &str = "memory of virtual machines (vhost-user)";
+
+/// Two guests, and a switch of DPDK's.
+const PAGES: u64 = 400;
+
+/// Until the first frames have gone to and fro.
+const WARM: Duration = Duration::from_millis(500);
+
+/// How long frames are counted for a sample.
+const SAMPLE: Duration = Duration::from_secs(2);
+
+pub(crate) fn run(bench: &mut Bench) -> Result<()> {
+    let _pages = HugePages::reserve(PAGES)?;
+    for round in 0..bench.scale.rounds {
+        for mix in [SHORTEST, LONGEST] {
+            for at in Bench::order(bench.subjects.len(), round) {
+                bench.interrupt.check()?;
+                sample(bench, at, mix)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sample(bench: &mut Bench, at: usize, mix: Mix) -> Result<()> {
+    let subject = bench.subjects[at];
+    let mut rig = SharedMemory::build(subject, &bench.programs)?;
+    rig.guests.begin(mix.length(0))?;
+    std::thread::sleep(WARM);
+    let rate = rig.guests.rate(SAMPLE)?;
+    let place = Place { chapter: "Frames a second", wiring: WIRING, case: mix.name.to_owned(), at: None };
+    bench.add(&place.figure(Figure::Frames), subject, rate);
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Two guests on a switch by shared memory: no host's stack, and no system call for a frame.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tempfile::TempDir;
+use testbed::{Namespace, Process, wait_until};
+
+use super::{Subject, openvswitch, testpmd};
+use crate::throughput::{Programs, SENDER_CORE, SWITCH_CORE};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Guests and what joins them. Dropping it takes everything away.
+#[derive(Debug)]
+pub(crate) struct SharedMemory {
+    pub(crate) guests: testpmd::Guests,
+    _switch: Vec<Process>,
+    _namespace: Namespace,
+    _directory: TempDir,
+}
+
+impl SharedMemory {
+    pub(crate) fn build(subject: Subject, programs: &Programs) -> Result<Self> {
+        let directory = TempDir::with_prefix("throughput-")?;
+        let namespace = Namespace::new("s")?;
+        let here = directory.path();
+        let [left, right] = ["a.sock", "b.sock"].map(|name| here.join(name));
+        let sockets = [left.as_path(), right.as_path()];
+        let connect = || testpmd::Guests::start(&namespace, here, sockets, false, SENDER_CORE);
+        let (guests, switch) = match subject {
+            Subject::Switchd => {
+                let switch = switchd(&namespace, here, sockets, programs)?;
+                (connect()?, vec![switch])
+            }
+            Subject::DpdkLoop => {
+                let switch = testpmd::start_loop(&namespace, sockets, SWITCH_CORE)?;
+                wait_until(SOON, "the loop listens", || sockets.iter().all(|socket| socket.exists()))?;
+                (connect()?, vec![switch])
+            }
+            Subject::OpenVSwitchDpdk => {
+                // Its own ports that listen are said to go away: the guests do.
+                let switch = openvswitch::start_dpdk(&namespace, sockets, here, SWITCH_CORE)?;
+                (testpmd::Guests::start(&namespace, here, sockets, true, SENDER_CORE)?, switch)
+            }
+            other => bail!("{} has no ports on shared memory", other.name()),
+        };
+        Ok(Self { guests, _switch: switch, _namespace: namespace, _directory: directory })
+    }
+}
+
+fn switchd(namespace: &Namespace, here: &Path, sockets: [&Path; 2], programs: &Programs) -> Result<Process> {
+    let port = |number: usize| {
+        format!("[ports.p{number}]\ntype = \"vhost-user\"\nsocket = \"{}\"\n", sockets[number].display())
+    };
+    let file = here.join("switchd.toml");
+    std::fs::write(&file, format!("[bridge]\nname = \"{}\"\n{}{}", namespace.name(), port(0), port(1)))?;
+    let mut process = namespace.spawn(&format!(
+        "env RUNTIME_DIRECTORY={} taskset -c {SWITCH_CORE} {} --config {}",
+        here.display(),
+        programs.switchd.display(),
+        file.display()
+    ))?;
+    process.wait_for_line(0, SOON, |line| line.contains("forwarding"))?;
+    Ok(process)
+}
