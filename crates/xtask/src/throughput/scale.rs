@@ -72,7 +72,7 @@ pub(crate) const FULL: Scale = Scale {
 /// Under two minutes.
 pub(crate) const QUICK: Scale = Scale {
     rounds: 5,
-    sample: Duration::from_millis(120),
+    sample: Duration::from_millis(100),
     sizes: &[SHORTEST, LONGEST],
     other_sizes: &[SHORTEST],
     both_ways: &[],
@@ -80,7 +80,7 @@ pub(crate) const QUICK: Scale = Scale {
     streams: &[1],
     tunnels: false,
     pings: 100,
-    trial: Duration::from_millis(150),
+    trial: Duration::from_millis(100),
     searched: &[SHORTEST],
     examined: &[SHORTEST],
     loads: &[0.5, 0.8, 1.0, 1.25],
@@ -89,7 +89,7 @@ pub(crate) const QUICK: Scale = Scale {
     learning: 1,
     ports: &[],
     known: &[],
-    idle: Duration::from_secs(2),
+    idle: Duration::from_millis(1500),
     idle_ports: 16,
 };
 
