@@ -112,6 +112,12 @@ impl Burst {
         self.frames.len()
     }
 
+    /// Whether some frame lies in several chains or pieces.
+    #[inline]
+    pub(crate) fn is_scattered(&self) -> bool {
+        self.scattered
+    }
+
     /// Frame `index`.
     #[inline]
     pub(crate) fn frame(&self, index: usize) -> Planned<'_> {

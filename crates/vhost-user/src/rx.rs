@@ -151,21 +151,26 @@ fn plan(burst: &mut Burst, view: &mut View<'_>, budget: usize) -> Result<(), Bro
 /// Takes all frames that the batch has room for; says how many.
 #[inline]
 fn take_all(burst: &Burst, view: &mut View<'_>, batch: &mut Batch, header: usize) -> usize {
-    (0..burst.len()).take_while(|index| take(view, &burst.frame(*index), batch, header)).count()
+    let frames = (0..burst.len()).take_while(|index| take(view, &burst.frame(*index), batch, header));
+    let taken = frames.count();
+    // Apart from the frames: a processor waits for the memory of several of them at once if little else is written
+    // between them.
+    for chain in (0..taken).flat_map(|index| burst.frame(index).chains) {
+        view.give_back(chain.head, 0);
+    }
+    taken
 }
 
 /// Takes a frame; `false` where the batch has no room.
 #[inline]
-fn take(view: &mut View<'_>, frame: &Planned<'_>, batch: &mut Batch, header: usize) -> bool {
+fn take(view: &View<'_>, frame: &Planned<'_>, batch: &mut Batch, header: usize) -> bool {
     let ([chain], Some(room)) = (frame.chains, batch.room(header)) else { return false };
     if chain.len > room.len() {
         batch.count_truncated();
-        view.give_back(chain.head, 0);
         return true;
     }
     copy(view, frame.pieces, room);
     batch.push(chain.len, header, None);
-    view.give_back(chain.head, 0);
     true
 }
 

@@ -158,40 +158,45 @@ fn put_run(
             Err(broken) => return Err(broken),
         }
     }
+    let frames = &all[..burst.len()];
+    let one_each = features.header() == LONG_HEADER && !burst.is_scattered();
+    for (index, received) in frames.iter().enumerate() {
+        match burst.frame(index).pieces {
+            [piece] if one_each => put_whole(view, piece, features, received),
+            _ => {
+                let (header, frame) = received.split_at(LONG_HEADER);
+                put(view, &burst.frame(index), features, plain_header(header, features), [frame, &[], &[]]);
+            }
+        }
+    }
+    // Apart from the frames: a processor waits for the memory of several of them at once if little else is written
+    // between them.
     let mut bytes = 0;
-    for (index, received) in all.iter().take(burst.len()).enumerate() {
-        put_received(view, &burst.frame(index), features, received);
-        bytes += received.len() - LONG_HEADER;
+    for (index, received) in frames.iter().enumerate() {
+        let len = received.len() - LONG_HEADER;
+        give_back(view, &burst.frame(index), features.header() + len);
+        bytes += len;
     }
     Ok((burst.len(), bytes, refused))
 }
 
-/// Puts a frame that lies behind its header where it is planned.
+/// Puts a frame with its header where it is planned, in one piece.
 #[inline]
-fn put_received(view: &mut View<'_>, planned: &Planned<'_>, features: Features, received: &[u8]) {
-    let (header, frame) = received.split_at(LONG_HEADER);
-    let header = plain_header(header, features);
-    if let ([chain], [piece]) = (planned.chains, planned.pieces)
-        && features.header() == LONG_HEADER
-        && view.write(piece, 0, &one_buffer(header))
-        && view.write(piece, LONG_HEADER, frame)
-    {
-        view.give_back(chain.head, received.len() as u32);
-        return;
+fn put_whole(view: &View<'_>, piece: &Span, features: Features, received: &[u8]) {
+    let Some((header, frame)) = received.split_first_chunk::<LONG_HEADER>() else { return };
+    let (mut first, mut last) = ([0; NUM_BUFFERS - 2], [0, 0, 1, 0]);
+    if features.capabilities().checksum {
+        first.copy_from_slice(&header[..NUM_BUFFERS - 2]);
+        last[..2].copy_from_slice(&header[NUM_BUFFERS - 2..NUM_BUFFERS]);
     }
-    put(view, planned, features, header, [frame, &[], &[]]);
-}
-
-/// A header of a frame that lies in one buffer.
-#[inline]
-fn one_buffer(mut header: [u8; LONG_HEADER]) -> [u8; LONG_HEADER] {
-    header[NUM_BUFFERS..].copy_from_slice(&1_u16.to_le_bytes());
-    header
+    let _ = view.write(piece, 0, &first)
+        && view.write(piece, first.len(), &last)
+        && view.write(piece, LONG_HEADER, frame);
 }
 
 /// Puts a frame, in parts, where it is planned.
 fn put(
-    view: &mut View<'_>,
+    view: &View<'_>,
     planned: &Planned<'_>,
     features: Features,
     mut header: [u8; LONG_HEADER],
@@ -199,9 +204,13 @@ fn put(
 ) {
     let buffers = planned.chains.len() as u16;
     header[NUM_BUFFERS..].copy_from_slice(&buffers.to_le_bytes());
-    let parts = [&header[..features.header()], parts[0], parts[1], parts[2]];
-    write(view, planned.pieces, parts);
-    let mut left = parts.iter().map(|part| part.len()).sum::<usize>();
+    write(view, planned.pieces, [&header[..features.header()], parts[0], parts[1], parts[2]]);
+}
+
+/// Gives the chains of a frame of `len` bytes back, header included.
+#[inline]
+fn give_back(view: &mut View<'_>, planned: &Planned<'_>, len: usize) {
+    let mut left = len;
     for chain in planned.chains {
         let written = left.min(chain.len);
         view.give_back(chain.head, written as u32);
@@ -261,6 +270,7 @@ impl TxQueue for VhostTx {
             let len = parts.iter().map(|part| part.len()).sum::<usize>();
             plan(burst, view, features, features.header() + len)?;
             put(view, &burst.frame(0), features, header, parts);
+            give_back(view, &burst.frame(0), features.header() + len);
             Ok(())
         })
     }
