@@ -1,7 +1,7 @@
 //! One port as control sees it: which device it has, or what it waits for. Decides what a link event
 //! means for it; changes nothing itself.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use bridge::{PortId, PortSettings};
@@ -11,6 +11,7 @@ use ports::links::LinkEvent;
 use ports::tap::{TapError, TapHandle};
 
 use crate::guests::Guest;
+use crate::store;
 
 /// A port of the configuration and the device that it has at the moment.
 #[derive(Debug)]
@@ -85,6 +86,19 @@ impl Attachment {
         let news = self.complaint.as_ref() != Some(&complaint);
         self.complaint = Some(complaint);
         news
+    }
+
+    /// What outlives this process of the port, by the names in the store.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
+        let held = self.held.as_ref();
+        let device = held.and_then(|held| {
+            let tap = held.tap.as_ref().map(AsFd::as_fd);
+            tap.or_else(|| held.socket.as_ref().map(AsFd::as_fd))
+        });
+        let guest = held.and_then(|held| held.guest.as_ref()?.keepsake());
+        let port = &self.config.name;
+        let device = device.map(|fd| (store::name_of_port(port), fd));
+        device.into_iter().chain(guest.map(|fd| (store::name_of_guest(port), fd)))
     }
 
     /// `raw` or `tap`.

@@ -29,12 +29,17 @@ impl Heirlooms {
     /// The descriptor of a port, and what the port was.
     pub(crate) fn port(&mut self, name: &str) -> Option<(OwnedFd, Option<PortConfig>)> {
         let fd = self.descriptors.port(name)?;
-        Some((fd, self.before.iter().find(|port| port.name == name).cloned()))
+        Some((fd, self.before(name)))
     }
 
-    /// What is left of the conversation with the guest of a port.
-    pub(crate) fn guest(&mut self, name: &str) -> Option<OwnedFd> {
-        self.descriptors.guest(name)
+    /// What is left of the conversation with the guest of a port, and what the port was.
+    pub(crate) fn guest(&mut self, name: &str) -> Option<(OwnedFd, Option<PortConfig>)> {
+        let fd = self.descriptors.guest(name)?;
+        Some((fd, self.before(name)))
+    }
+
+    fn before(&self, name: &str) -> Option<PortConfig> {
+        self.before.iter().find(|port| port.name == name).cloned()
     }
 
     /// The netlink socket that keeps the host off its interfaces.

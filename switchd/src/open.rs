@@ -163,13 +163,9 @@ impl Opener {
     /// is closed, and what was changed on that is put back.
     fn heirloom(&mut self, port: &PortConfig) -> Option<(OwnedFd, Option<PortKind>)> {
         let (fd, before) = self.heirlooms.port(&port.name)?;
-        let same = |before: &PortConfig| {
-            before.device == port.device && discriminant(&before.kind) == discriminant(&port.kind)
-        };
         match before {
-            Some(before) if !same(&before) => {
+            Some(before) if !is_same(&before, port) => {
                 drop(fd);
-                drop(self.heirlooms.guest(&port.name));
                 self.store.forget_port(&port.name);
                 guests::remove_socket(&before);
                 self.put_back(&before);
@@ -187,13 +183,8 @@ impl Opener {
     /// Puts into the store what this process had opened before the service manager listened to it.
     pub(crate) fn keep_again(&self, attachments: &[Attachment]) {
         for port in attachments {
-            let Some(held) = &port.held else { continue };
-            let tap = held.tap.as_ref().map(AsFd::as_fd);
-            if let Some(fd) = tap.or_else(|| held.socket.as_ref().map(AsFd::as_fd)) {
-                self.store.keep_port(&port.config.name, fd);
-            }
-            if let Some(keepsake) = held.guest.as_ref().and_then(|guest| guest.keepsake()) {
-                self.store.keep_guest(&port.config.name, keepsake);
+            for (name, fd) in port.descriptors() {
+                self.store.keep(&name, fd);
             }
         }
         if let Some(socket) = self.exclusive() {
@@ -214,7 +205,7 @@ impl Opener {
             }
         }
         for name in self.heirlooms.drop_guests() {
-            self.store.forget_port(&name);
+            self.store.forget_guest(&name);
         }
         let wanted = |device: &str| config.ports.iter().any(|port| port.device == device);
         let held: Vec<_> = self.exclusive.iter().flat_map(Exclusive::held).map(str::to_owned).collect();
@@ -276,10 +267,11 @@ impl Opener {
     /// Makes the socket, or goes on with that of an earlier process; the guest comes later.
     fn open_vhost_user(&mut self, port: &PortConfig, options: &VhostUserConfig) -> anyhow::Result<Opened> {
         let earlier = self.heirloom(port).map(|(fd, _)| fd);
+        let is_new = earlier.is_none();
         let keepsake = self.keepsake(port)?;
         let opened = guests::open(port, options, earlier, keepsake, &self.wake)?;
         if let Some(socket) = &opened.held.socket
-            && !opened.resumed
+            && is_new
         {
             self.store.keep_port(&port.name, socket.as_fd());
         }
@@ -288,8 +280,11 @@ impl Opener {
 
     /// What an earlier process left of the conversation with the guest of a port, else a place for that.
     fn keepsake(&mut self, port: &PortConfig) -> anyhow::Result<Option<Keepsake>> {
-        let earlier = self.heirlooms.guest(&port.name).map(Keepsake::adopt);
-        match earlier {
+        // That of another socket is closed.
+        let earlier = self.heirlooms.guest(&port.name);
+        let earlier =
+            earlier.filter(|(_, before)| before.as_ref().is_none_or(|before| is_same(before, port)));
+        match earlier.map(|(fd, _)| Keepsake::adopt(fd)) {
             Some(Ok(keepsake)) => return Ok(Some(keepsake)),
             Some(Err(error)) => warn!(port = port.name, "its guest has to begin anew: {error}"),
             None => {}
@@ -405,6 +400,11 @@ impl Opener {
         self.store.forget_rest();
         self.restore.put_back_all()
     }
+}
+
+/// Whether a port is on the same device as before.
+fn is_same(before: &PortConfig, port: &PortConfig) -> bool {
+    before.device == port.device && discriminant(&before.kind) == discriminant(&port.kind)
 }
 
 /// A port on a TAP whose interface is this one, or in another namespace.

@@ -134,7 +134,12 @@ impl Store {
     /// Takes out what there is of a port; it is closed there when this returns.
     pub(crate) fn forget_port(self, name: &str) {
         self.forget(&name_of_port(name));
-        self.forget(&name_of_guest(name));
+        self.forget_guest(name);
+    }
+
+    /// Takes out what is left of the conversation with a port's guest; it is closed there when this returns.
+    pub(crate) fn forget_guest(self, port: &str) {
+        self.forget(&name_of_guest(port));
         self.settle();
     }
 
@@ -151,7 +156,8 @@ impl Store {
         self.forget_exclusive();
     }
 
-    fn keep(self, name: &str, fd: BorrowedFd<'_>) {
+    /// Keeps a descriptor by its name, in place of an earlier one.
+    pub(crate) fn keep(self, name: &str, fd: BorrowedFd<'_>) {
         if !self.used {
             return;
         }

@@ -6,6 +6,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Token};
 use tracing::{info, warn};
 
+use crate::attachment::Attachment;
 use crate::control::Control;
 use crate::handover::Giving;
 use crate::metrics::Metrics;
@@ -69,16 +70,7 @@ impl Control {
     }
 
     fn descriptors(&self) -> Vec<(String, BorrowedFd<'_>)> {
-        let ports = self.attachments.iter().filter_map(|port| {
-            let held = port.held.as_ref()?;
-            let tap = held.tap.as_ref().map(AsFd::as_fd);
-            let fd = tap.or_else(|| held.socket.as_ref().map(AsFd::as_fd))?;
-            Some((crate::store::name_of_port(&port.config.name), fd))
-        });
-        let guests = self.attachments.iter().filter_map(|port| {
-            let keepsake = port.held.as_ref()?.guest.as_ref()?.keepsake()?;
-            Some((crate::store::name_of_guest(&port.config.name), keepsake))
-        });
+        let ports = self.attachments.iter().flat_map(Attachment::descriptors);
         let rest = [
             (crate::store::EXCLUSIVE, self.opener.exclusive()),
             (crate::store::STATE, self.memory.descriptor()),
@@ -87,7 +79,7 @@ impl Control {
             (crate::store::METRICS, self.metrics.as_ref().map(Metrics::descriptor)),
         ];
         let rest = rest.into_iter().filter_map(|(name, fd)| Some((name.to_owned(), fd?)));
-        ports.chain(guests).chain(rest).collect()
+        ports.chain(rest).collect()
     }
 
     /// The new process has prepared everything, or has ended. Whether this one goes on.

@@ -7,7 +7,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::device::Device;
 use crate::keepsake::Keepsake;
@@ -78,7 +77,6 @@ pub struct VhostPort {
 pub struct Handle {
     device: Arc<Device>,
     board: Board,
-    ended: Arc<AtomicBool>,
     socket: PathBuf,
     listener: Option<OwnedFd>,
     keepsake: Option<Keepsake>,
@@ -122,7 +120,7 @@ fn assemble(
     let device = Arc::new(Device::new().map_err(fail("making what signals frames"))?);
     let kept = listener.as_ref().map(|listener| listener.as_fd().try_clone_to_owned()).transpose();
     let kept = kept.map_err(fail("keeping the socket"))?;
-    let (board, ended, turn) = (Board::new(tell), Arc::new(AtomicBool::new(false)), Turn::default());
+    let (board, turn) = (Board::new(tell), Turn::default());
     let keepsake = options.keepsake.clone();
     if keepsake.as_ref().is_some_and(Keepsake::is_up) {
         // Its guest goes on as if nothing had been.
@@ -137,11 +135,10 @@ fn assemble(
             place,
             offload: options.offload,
             board: board.clone(),
-            ended: Arc::clone(&ended),
             keepsake: keepsake.clone(),
             turn: turn.clone(),
         },
-        handle: Handle { device, board, ended, socket, listener: kept, keepsake, turn },
+        handle: Handle { device, board, socket, listener: kept, keepsake, turn },
     })
 }
 
@@ -211,7 +208,6 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.ended.store(true, Ordering::Release);
         self.turn.end();
         self.device.call_attention();
     }

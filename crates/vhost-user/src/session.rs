@@ -6,7 +6,6 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -43,7 +42,6 @@ pub struct Session {
     pub(crate) place: Place,
     pub(crate) offload: bool,
     pub(crate) board: Board,
-    pub(crate) ended: Arc<AtomicBool>,
     /// Where an earlier process has left its conversation, and this one leaves its own.
     pub(crate) keepsake: Option<Keepsake>,
     pub(crate) turn: Turn,
@@ -82,33 +80,34 @@ impl Session {
 
     /// The conversation that another process has left in the midst.
     fn take_up(&self) -> Option<Conversation> {
-        let keepsake = self.keepsake.as_ref()?;
-        let found = keepsake.look().transpose()?;
-        let taken = found.and_then(|(record, descriptors)| {
+        let found = self.keepsake.as_ref()?.look().transpose();
+        let taken = found.map(|found| {
+            let (record, descriptors) = found?;
             Conversation::take_up(&record, descriptors, &self.device, self.offload)
         });
-        match taken {
-            Ok(conversation) => {
+        let why = match taken {
+            Some(Ok(conversation)) => {
                 self.board.change(|status| (status.connected, status.why) = (true, None));
                 self.show(&conversation);
-                Some(conversation)
+                return Some(conversation);
             }
-            Err(error) => {
-                keepsake.clear();
-                let why =
-                    format!("what an earlier process left of it is of no use, and it begins anew: {error}");
-                self.board.change(|status| {
-                    (status.connected, status.up, status.why) = (false, false, Some(why));
-                    status.falls += 1;
-                });
-                None
+            Some(Err(error)) => {
+                Some(format!("what an earlier process left of it is of no use, and it begins anew: {error}"))
             }
-        }
+            // Nobody was there, or a message was in hand.
+            None => None,
+        };
+        self.strike_out();
+        self.board.change(|status| {
+            status.falls += u64::from(status.up);
+            (status.connected, status.up, status.why) = (false, false, why);
+        });
+        None
     }
 
     /// With the next program; `None` when the port is no more.
     fn next(&self) -> Option<Conversation> {
-        while !self.ended.load(Ordering::Acquire) {
+        while !self.turn.has_ended() {
             if let Place::Listens(listener) = &self.place {
                 match self.wait(Some((listener, PollFlags::IN)), None) {
                     Woken::Ended => return None,
@@ -204,8 +203,8 @@ impl Session {
         self.strike_out();
         let answered = conversation.answer(request);
         answered.map_err(|error| format!("a message of its program was refused: {error}"))?;
-        self.keep(conversation);
         self.show(conversation);
+        self.keep(conversation);
         Ok(())
     }
 
@@ -249,7 +248,7 @@ impl Session {
         let woken = |index: usize| polled.get(index).is_some_and(|polled| !polled.revents().is_empty());
         if woken(0) {
             self.device.clear_attention();
-            return if self.ended.load(Ordering::Acquire) { Woken::Ended } else { Woken::Attention };
+            return if self.turn.has_ended() { Woken::Ended } else { Woken::Attention };
         }
         if woken(1) { Woken::Socket } else { Woken::Nothing }
     }

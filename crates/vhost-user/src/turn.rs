@@ -66,6 +66,11 @@ impl Turn {
         self.wait_while(|state| state.busy);
     }
 
+    /// Whether the port is no more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state().ended
+    }
+
     /// The port is no more: the thread waits for nothing.
     pub(crate) fn end(&self) {
         self.change(|state| state.ended = true);
