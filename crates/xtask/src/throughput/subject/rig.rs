@@ -187,6 +187,26 @@ fn capture(directory: &Path) -> Result<control::capture::Capture> {
         .capture(&control::types::CaptureOptions::default())?)
 }
 
+/// Starts switchd on the switch's core; all of it is in `directory`, and nothing stays in `/run`.
+pub(super) fn start_switchd(
+    namespace: &Namespace,
+    directory: &Path,
+    program: &Path,
+    configuration: &str,
+) -> Result<Process> {
+    let file = directory.join("switchd.toml");
+    std::fs::write(&file, configuration)?;
+    let (here, program, file) = (directory.display(), program.display(), file.display());
+    spawn(namespace, &format!("env RUNTIME_DIRECTORY={here} {program} --config {file}"))
+}
+
+/// Starts a program on the switch's core, which says when it forwards.
+fn spawn(namespace: &Namespace, line: &str) -> Result<Process> {
+    let mut process = namespace.spawn(&format!("taskset -c {SWITCH_CORE} {line}"))?;
+    process.wait_for_line(0, Duration::from_secs(20), |line| line.contains("forwarding"))?;
+    Ok(process)
+}
+
 /// What a switch is started with.
 struct Made<'a> {
     subject: Subject,
@@ -211,7 +231,8 @@ impl Made<'_> {
             Subject::BareLoop => {
                 let kind = if raw { "--raw " } else { "" };
                 let xtask = self.programs.xtask.display();
-                self.spawn(&format!("{xtask} bare-loop {kind}{}", self.ports.join(" ")))
+                let line = format!("{xtask} bare-loop {kind}{}", self.ports.join(" "));
+                Ok(vec![spawn(self.switch, &line)?])
             }
             Subject::OpenVSwitch => openvswitch::start(
                 self.switch,
@@ -230,26 +251,12 @@ impl Made<'_> {
             | Subject::Captured
             | Subject::Mirrored
             | Subject::Before => {
-                let file = self.directory.join("switchd.toml");
-                std::fs::write(&file, self.configuration(if raw { "raw" } else { "tap" }))?;
                 let before = self.programs.before.as_ref().filter(|_| self.subject == Subject::Before);
                 let program = before.unwrap_or(&self.programs.switchd);
-                let here = self.directory.display();
-                // Nothing of it stays in /run.
-                self.spawn(&format!(
-                    "env RUNTIME_DIRECTORY={here} {} --config {}",
-                    program.display(),
-                    file.display()
-                ))
+                let text = self.configuration(if raw { "raw" } else { "tap" });
+                Ok(vec![start_switchd(self.switch, self.directory, program, &text)?])
             }
         }
-    }
-
-    /// Of a userspace program on the switch's core, which says when it forwards.
-    fn spawn(&self, line: &str) -> Result<Vec<Process>> {
-        let mut process = self.switch.spawn(&format!("taskset -c {SWITCH_CORE} {line}"))?;
-        process.wait_for_line(0, Duration::from_secs(20), |line| line.contains("forwarding"))?;
-        Ok(vec![process])
     }
 
     fn configuration(&self, kind: &str) -> String {

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use tempfile::TempDir;
 use testbed::{Namespace, Process, wait_until};
 
+use super::rig::start_switchd;
 use super::{Subject, openvswitch, testpmd};
 use crate::throughput::{Programs, SENDER_CORE, SWITCH_CORE};
 
@@ -40,7 +41,7 @@ impl SharedMemory {
                 (connect()?, vec![switch])
             }
             Subject::OpenVSwitchDpdk => {
-                // Its own ports that listen are said to go away: the guests do.
+                // Its documentation has the guests listen: its own ports that do so are deprecated.
                 let switch = openvswitch::start_dpdk(&namespace, sockets, here, SWITCH_CORE)?;
                 (testpmd::Guests::start(&namespace, here, sockets, true, SENDER_CORE)?, switch)
             }
@@ -54,14 +55,6 @@ fn switchd(namespace: &Namespace, here: &Path, sockets: [&Path; 2], programs: &P
     let port = |number: usize| {
         format!("[ports.p{number}]\ntype = \"vhost-user\"\nsocket = \"{}\"\n", sockets[number].display())
     };
-    let file = here.join("switchd.toml");
-    std::fs::write(&file, format!("[bridge]\nname = \"{}\"\n{}{}", namespace.name(), port(0), port(1)))?;
-    let mut process = namespace.spawn(&format!(
-        "env RUNTIME_DIRECTORY={} taskset -c {SWITCH_CORE} {} --config {}",
-        here.display(),
-        programs.switchd.display(),
-        file.display()
-    ))?;
-    process.wait_for_line(0, SOON, |line| line.contains("forwarding"))?;
-    Ok(process)
+    let text = format!("[bridge]\nname = \"{}\"\n{}{}", namespace.name(), port(0), port(1));
+    start_switchd(namespace, here, &programs.switchd, &text)
 }
