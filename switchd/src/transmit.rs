@@ -4,6 +4,7 @@
 use bridge::DropReason;
 use frame::{FinishError, Finisher, Frame};
 use ports::batch::MAX_BATCH;
+use ports::lent::Tail;
 use ports::{Batch, SendError, TxQueue};
 
 /// Why a copy was lost at its egress.
@@ -52,16 +53,26 @@ impl Transmitter {
         Self { finisher: Finisher::new(), segments: Batch::new() }
     }
 
-    /// Hands `frame` to `tx`; says in how many pieces.
+    /// Hands `frame` to `tx`, of which `tail` is lent where the egress takes it as it is; says in how many pieces.
     ///
     /// # Errors
     /// Why the egress did not take it. Of a frame that is cut, the segments before the refused one are gone
     /// out; the frame still counts as lost.
     #[inline]
-    pub(crate) fn hand_over(&mut self, tx: &mut dyn TxQueue, frame: &Frame<'_>) -> Result<usize, Loss> {
+    pub(crate) fn hand_over(
+        &mut self,
+        tx: &mut dyn TxQueue,
+        frame: &Frame<'_>,
+        tail: Tail<'_>,
+    ) -> Result<usize, Loss> {
         let capabilities = tx.capabilities();
         if capabilities.takes(frame) {
-            return tx.send(frame).map(|()| 1).map_err(Loss::Refused);
+            let sent = if tail.is_empty() { tx.send(frame) } else { tx.send_lent(frame, tail) };
+            return sent.map(|()| 1).map_err(Loss::Refused);
+        }
+        if !tail.is_empty() {
+            // All of it was fetched, if it was there.
+            return Err(Loss::Refused(SendError::FAULT));
         }
         let Self { finisher, segments } = self;
         segments.clear();

@@ -210,8 +210,10 @@ impl Worker {
             self.receive(port);
             self.forward(port, now);
             self.report_news(now);
+            self.fetch_lent();
             self.witness(port, now);
             self.transmit(port, now);
+            self.release(port);
             self.batch.clear();
             self.wake_reader();
         }
@@ -259,6 +261,35 @@ impl Worker {
             let frame = self.batch.frame(index);
             let wire_len = self.batch.wire_len(index);
             self.bridge.forward(ingress, index as u16, wire_len, &frame, now, &mut self.deliveries);
+        }
+    }
+
+    /// Fetches all of those lent frames of which somebody needs all.
+    fn fetch_lent(&mut self) {
+        if !self.batch.any_lent() {
+            return;
+        }
+        if self.captures.any() {
+            (0..self.batch.len()).for_each(|index| self.batch.complete(index));
+        }
+        let tpid = self.bridge.vlan_tpid();
+        for (egress, queue) in self.deliveries.iter() {
+            let halves = self.ports.get(usize::from(egress.0)).and_then(Option::as_ref);
+            let Some(capabilities) = halves.map(|halves| halves.tx.capabilities()) else { continue };
+            for (place, &index) in queue.iter().enumerate() {
+                let Ok(mut frame) = self.batch.frame(usize::from(index)) else { continue };
+                self.deliveries.edit(egress, place).apply(tpid, &mut frame);
+                if !capabilities.takes(&frame) {
+                    self.batch.complete(usize::from(index));
+                }
+            }
+        }
+    }
+
+    /// What was lent goes back, now that it is handed on.
+    fn release(&mut self, port: PortId) {
+        if let (true, Some(Some(halves))) = (self.batch.any_lent(), self.ports.get_mut(usize::from(port.0))) {
+            halves.rx.release();
         }
     }
 
@@ -325,7 +356,10 @@ impl Worker {
                 edit.apply(tpid, &mut frame);
                 let handed = match run.refused {
                     Some(refusal) => Err(Loss::Refused(refusal)),
-                    None => self.transmitter.hand_over(halves.tx.as_mut(), &frame),
+                    None => {
+                        let tail = self.batch.tail(usize::from(index));
+                        self.transmitter.hand_over(halves.tx.as_mut(), &frame, tail)
+                    }
                 };
                 match handed {
                     Ok(segments) => {

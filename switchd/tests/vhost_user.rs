@@ -7,9 +7,9 @@ mod accounts;
 use std::path::Path;
 use std::time::Duration;
 
-use testbed::guest::{guest_to_guest, guest_to_namespace, namespace_to_guest};
+use testbed::guest::{guest_to_guest, guest_to_namespace, namespace_to_guest, namespace_to_guest_while};
 use testbed::link::move_device;
-use testbed::{End, Guest, GuestOptions, Namespace, Switchd, VhostUser, ping, veth};
+use testbed::{End, Guest, GuestOptions, Namespace, Stream, Switchd, VhostUser, ping, veth};
 
 const OUTSIDE: u8 = 3;
 const HOST: u8 = 4;
@@ -74,10 +74,12 @@ fn end<'a>(namespace: &'a Namespace, device: &str, number: u8) -> End<'a> {
 }
 
 fn guest(switch: &Namespace, number: u8, shared: VhostUser) -> Guest {
+    let monitor = shared.socket.with_extension("monitor");
     let options = GuestOptions {
         mac: format!("52:54:00:00:00:{number:02}"),
         addresses: vec![format!("{}/24", v4(number)), format!("{}/64", v6(number))],
         vhost_user: Some(shared),
+        monitor: Some(monitor),
         ..GuestOptions::default()
     };
     Guest::start(switch, options).unwrap()
@@ -173,15 +175,41 @@ fn memory_that_is_cut_short_concerns_one_port_only() {
         }
     });
     let opened = std::fs::OpenOptions::new().write(true).open(&memory).unwrap();
-    let pings = std::thread::scope(|scope| {
-        let two = &mut whole.guests[1];
-        let others = scope.spawn(|| two.ping(&v4(OUTSIDE), 20).unwrap());
+    // Those who are not concerned: the host and the outside, and another guest and the host.
+    let stream = Stream::start(&whole.outside, &whole.host, &v4(HOST), 2000).unwrap();
+    let (outside, host) = (&whole.outside, &whole.host);
+    let [one, two] = &mut whole.guests[..] else { panic!("not two guests") };
+    let transfer = std::thread::scope(|scope| {
+        let others = scope.spawn(|| guest_to_namespace(two, host, &v4(HOST), 3 * BYTES).unwrap());
+        // It is in the midst of sending and receiving.
+        let its_own = scope.spawn(|| one.ping(&v4(OUTSIDE), 20));
+        ping(outside, &v4(1), 2).unwrap();
         opened.set_len(0).unwrap();
         // Frames for it are written where nothing is any more.
-        ping(&whole.outside, &v4(1), 5).unwrap();
+        ping(outside, &v4(1), 5).unwrap();
+        drop(its_own.join());
         others.join().unwrap()
     });
-    assert_eq!(pings.lost(), 0, "{pings:?}");
+    assert!(transfer.intact);
+    let streamed = stream.stop().unwrap();
+    assert_eq!(streamed.lost(), 0, "{streamed:?}");
     whole.daemon.wait_for_log("port=\"vm1\"", SOON).unwrap();
     assert_eq!(ping(&whole.host, &v4(2), 3).unwrap().lost(), 0);
+}
+
+/// A guest is written to a file and read again by another QEMU, twice, in the midst of a transfer to it: every page that
+/// switchd writes to is in the file as it was last.
+#[test]
+fn a_guest_is_moved_while_it_receives() {
+    let mut whole = Whole::build(|_| {});
+    let (outside, one) = (&whole.outside, &mut whole.guests[0]);
+    let transfer = namespace_to_guest_while(outside, one, &v4(1), 25 * BYTES, |guest| {
+        for nth in 0..2 {
+            let file = whole.sockets.path().join(format!("moved{nth}"));
+            guest.move_through(&whole.switch, &file)?;
+        }
+        Ok(())
+    });
+    assert!(transfer.unwrap().intact);
+    all_reach_each_other(&mut whole, BYTES / 10);
 }

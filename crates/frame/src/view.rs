@@ -35,6 +35,8 @@ pub struct Frame<'a> {
     /// A tag of another TPID that `tag` was pushed on top of.
     under: Option<Tag>,
     offload: Offload,
+    /// Bytes of the frame behind `received` that lie elsewhere.
+    beyond: u32,
 }
 
 /// The slices to write, in order; all but the first may be empty.
@@ -66,6 +68,22 @@ impl<'a> Frame<'a> {
         tag: Option<Tag>,
         offload: Offload,
     ) -> Result<Self, FrameFault> {
+        Self::parse_beginning(received, 0, header, tag, offload)
+    }
+
+    /// [`Frame::parse`] of a frame of which `received` is only the beginning: all its headers, at least. So many bytes
+    /// `beyond` that lie elsewhere; who sends the frame sends them behind its pieces.
+    ///
+    /// # Errors
+    /// As [`Frame::parse`].
+    #[inline]
+    pub fn parse_beginning(
+        received: &'a [u8],
+        beyond: u32,
+        header: usize,
+        tag: Option<Tag>,
+        offload: Offload,
+    ) -> Result<Self, FrameFault> {
         let Some(bytes) = received.get(header..).filter(|bytes| bytes.len() >= ETHERNET_HEADER) else {
             return Err(FrameFault::Runt);
         };
@@ -77,6 +95,7 @@ impl<'a> Frame<'a> {
             tag,
             under: None,
             offload,
+            beyond,
         };
         if tag.is_none() {
             frame.lift(bytes)?;
@@ -98,6 +117,7 @@ impl<'a> Frame<'a> {
             tag: self.tag,
             under: self.under,
             offload,
+            beyond: 0,
         }
     }
 
@@ -187,7 +207,14 @@ impl<'a> Frame<'a> {
         &self.bytes()[..ADDRESSES]
     }
 
-    /// EtherType behind the outer tag, and payload.
+    /// Bytes of it that are not here, but elsewhere ([`Frame::parse_beginning`]).
+    #[inline]
+    #[must_use]
+    pub fn beyond(&self) -> usize {
+        self.beyond as usize
+    }
+
+    /// EtherType behind the outer tag, and payload, as far as it is here.
     #[inline]
     #[must_use]
     pub fn rest(&self) -> &'a [u8] {
@@ -198,7 +225,7 @@ impl<'a> Frame<'a> {
     #[inline]
     #[must_use]
     pub fn untagged_len(&self) -> usize {
-        self.bytes().len() - usize::from(self.rest) + ADDRESSES
+        self.bytes().len() + self.beyond() - usize::from(self.rest) + ADDRESSES
     }
 
     /// Length on the wire, in bytes.
@@ -210,18 +237,19 @@ impl<'a> Frame<'a> {
     }
 
     /// Header and frame in one slice, if they stand in memory as they are to be sent behind an offload
-    /// header of `header` bytes, which of no bytes says nothing: the quick way out for most frames.
+    /// header of `header` bytes, which of no bytes says nothing: the quick way out for most frames. Not one of which a
+    /// part lies elsewhere.
     #[inline]
     #[must_use]
     pub fn verbatim(&self, header: usize) -> Option<&'a [u8]> {
         match header {
-            _ if self.edited => None,
+            _ if self.edited || self.beyond > 0 => None,
             0 => Some(self.bytes()),
             _ => (usize::from(self.start) == header).then_some(self.received),
         }
     }
 
-    /// The frame to send, gathered from at most three slices.
+    /// The frame to send, gathered from at most three slices; what lies elsewhere comes behind them.
     #[inline]
     #[must_use]
     pub fn pieces(&self) -> Pieces<'a> {
@@ -240,7 +268,7 @@ impl<'a> Frame<'a> {
         Pieces { head: self.bytes(), tags: TagBytes::default(), rest: &[], offload }
     }
 
-    /// The frame to send as one allocation. For tests and slow paths.
+    /// The frame to send as one allocation, as far as it is here. For tests and slow paths.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         let pieces = self.pieces();
@@ -284,6 +312,17 @@ mod tests {
         assert_eq!((frame.untagged_len(), frame.wire_len()), (15, 19));
         assert_eq!(frame.verbatim(0), Some(&raw[..]));
         assert_eq!(frame.to_vec(), raw);
+    }
+
+    #[test]
+    fn what_lies_elsewhere_counts_and_is_not_sent_as_if_it_were_here() {
+        let raw = bytes(&[0x81, 0x00, 0xa0, 0x64, 0x08, 0x00, 9]);
+        let frame = Frame::parse_beginning(&raw, 1000, 0, None, Offload::default()).unwrap();
+        assert_eq!((frame.untagged_len(), frame.wire_len(), frame.beyond()), (1015, 1019, 1000));
+        assert_eq!((frame.verbatim(0), frame.pieces().head), (None, &raw[..]));
+        let sums = Offload { needs_csum: true, csum_start: 900, csum_offset: 6, ..Offload::default() };
+        assert!(Frame::parse_beginning(&raw, 1000, 0, None, sums).is_ok());
+        assert!(Frame::parse_beginning(&raw, 800, 0, None, sums).is_err());
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! times more.) Where many are received at once, before their lengths are known, each has a room for the longest.
 //! Nothing is allocated after [`Batch::new`].
 //!
+//! Of a frame that is lent ([`crate::lent`]) only the beginning lies here, and there is room for the rest.
+//!
 //! The arena is memory of this process alone, or such as outlives it ([`crate::in_hand`]).
 
 use std::io;
@@ -14,6 +16,7 @@ use frame::offload::{SHORT_HEADER, TUNNEL_HEADER};
 use frame::{Frame, FrameFault, MAX_FRAME, Offload, Tag};
 
 use crate::in_hand::{InHand, Note, Notes};
+use crate::lent::{Lender, MAX_PIECES, Piece, Tail};
 use crate::sys::pages::Pages;
 
 /// Frames of one turn at most. 64 amortise the poll; more only add latency.
@@ -55,6 +58,10 @@ struct Slot {
     /// All of the headroom is zeros, so that the frame stands behind an empty header of every length.
     blank: bool,
     tag: Option<Tag>,
+    /// Bytes of the frame that are lent, the number of their first piece, and how many pieces they lie in.
+    beyond: u32,
+    piece: u16,
+    pieces: u16,
 }
 
 impl Slot {
@@ -73,6 +80,9 @@ pub struct Batch {
     filled: usize,
     slots: Vec<Slot>,
     truncated: u64,
+    /// Whose memory the pieces lie in.
+    lender: Option<Lender>,
+    pieces: Vec<Piece>,
 }
 
 impl Default for Batch {
@@ -97,7 +107,9 @@ impl Batch {
     }
 
     fn of(pages: Pages) -> Self {
-        Self { pages, next: ORIGIN, filled: 0, slots: Vec::with_capacity(MAX_BATCH), truncated: 0 }
+        let slots = Vec::with_capacity(MAX_BATCH);
+        let pieces = Vec::with_capacity(MAX_BATCH * MAX_PIECES);
+        Self { pages, next: ORIGIN, filled: 0, slots, truncated: 0, lender: None, pieces }
     }
 
     /// Takes up the frames that an earlier process had in hand when it ended, and says by which port they came in:
@@ -111,7 +123,7 @@ impl Batch {
                 && usize::from(note.header) <= HEADROOM
                 && self.pages.bytes().get(room).is_some()
             {
-                self.keep(note);
+                self.keep(note, 0);
             }
         }
         ingress
@@ -129,6 +141,9 @@ impl Batch {
         self.notes().clear();
         self.slots.clear();
         (self.next, self.filled) = (ORIGIN, 0);
+        if self.lender.take().is_some() {
+            self.pieces.clear();
+        }
     }
 
     /// Notes that from now on nobody is to hand on a copy of frame `index` in this process's place.
@@ -204,17 +219,82 @@ impl Batch {
     #[inline]
     pub fn push(&mut self, len: usize, header: usize, tag: Option<Tag>) {
         debug_assert!(header <= HEADROOM && len <= header + ROOM && self.slots.len() < MAX_BATCH);
+        self.push_beginning(len, 0, header, tag);
+    }
+
+    /// [`Batch::push`] of a frame that has `beyond` bytes more, for which there must be room as well.
+    #[inline]
+    fn push_beginning(&mut self, len: usize, beyond: usize, header: usize, tag: Option<Tag>) {
         let start = self.next - header;
         let end = start + len;
-        self.keep(Note { start: start as u32, end: end as u32, header: header as u8, tag });
-        let room = (len - len.min(header) + HEADROOM).next_multiple_of(CACHE_LINE);
+        self.keep(Note { start: start as u32, end: end as u32, header: header as u8, tag }, beyond as u32);
+        let room = (len + beyond - len.min(header) + HEADROOM).next_multiple_of(CACHE_LINE);
         self.next += room;
         self.filled += room;
     }
 
+    /// [`Batch::push`] of a frame of which only the beginning was received here, its headers at the least: the rest stays
+    /// in these pieces, at most [`MAX_PIECES`], of the lender's memory. Until [`Batch::clear`] only one lends.
+    ///
+    /// All of it must fit into the room.
+    #[inline]
+    pub fn push_lent(
+        &mut self,
+        len: usize,
+        header: usize,
+        pieces: impl Iterator<Item = Piece>,
+        lender: &Lender,
+    ) {
+        let first = self.pieces.len();
+        self.pieces.extend(pieces.take(MAX_PIECES));
+        let beyond = self.pieces[first..].iter().map(|piece| piece.len as usize).sum();
+        self.push_beginning(len, beyond, header, None);
+        if let Some(slot) = self.slots.last_mut() {
+            (slot.piece, slot.pieces) = (first as u16, (self.pieces.len() - first) as u16);
+        }
+        self.lender.get_or_insert_with(|| Lender::clone(lender));
+    }
+
+    /// Whether something is lent: whoever lends it waits for the batch to be handed on.
+    #[inline]
+    #[must_use]
+    pub fn any_lent(&self) -> bool {
+        self.lender.is_some()
+    }
+
+    /// Bytes of frame `index` that are lent.
+    #[inline]
+    #[must_use]
+    pub fn beyond(&self, index: usize) -> usize {
+        self.slots.get(index).map_or(0, |slot| slot.beyond as usize)
+    }
+
+    /// What of frame `index` is lent.
+    #[inline]
+    #[must_use]
+    pub fn tail(&self, index: usize) -> Tail<'_> {
+        let (Some(lender), Some(slot)) = (&self.lender, self.slots.get(index)) else { return Tail::NONE };
+        let pieces = usize::from(slot.piece)..usize::from(slot.piece) + usize::from(slot.pieces);
+        Tail::new(lender, self.pieces.get(pieces).unwrap_or_default())
+    }
+
+    /// Fetches what of frame `index` is lent. A frame whose lender has cut its memory short stays as it is.
+    pub fn complete(&mut self, index: usize) {
+        let Some(slot) = self.slots.get(index) else { return };
+        let room = slot.end as usize..(slot.end + slot.beyond) as usize;
+        let (Some(lender), Some(room)) = (&self.lender, self.pages.bytes_mut().get_mut(room)) else { return };
+        let pieces = usize::from(slot.piece)..usize::from(slot.piece) + usize::from(slot.pieces);
+        let tail = Tail::new(lender, self.pieces.get(pieces).unwrap_or_default());
+        if tail.read(room) {
+            let slot = &mut self.slots[index];
+            slot.end += slot.beyond;
+            (slot.beyond, slot.pieces) = (0, 0);
+        }
+    }
+
     /// Makes what lies there the next frame.
     #[inline]
-    fn keep(&mut self, note: Note) {
+    fn keep(&mut self, note: Note, beyond: u32) {
         let Note { start, end, header, tag } = note;
         let (from, frame) = (start as usize, start as usize + usize::from(header));
         let arena = self.pages.bytes_mut();
@@ -223,8 +303,9 @@ impl Batch {
         if blank {
             arena[frame - HEADROOM..frame].fill(0);
         }
-        self.notes().add(self.slots.len(), note);
-        self.slots.push(Slot { start, end, header, blank, tag });
+        // One that is lent its lender still has.
+        self.notes().add(self.slots.len(), note, beyond > 0);
+        self.slots.push(Slot { start, end, header, blank, tag, beyond, piece: 0, pieces: 0 });
     }
 
     /// Appends a frame of which nothing is to be finished, its tag in line. False if something is to be
@@ -260,7 +341,9 @@ impl Batch {
     #[must_use]
     pub fn wire_len(&self, index: usize) -> usize {
         let slot = self.slots[index];
-        (slot.end - slot.start) as usize - usize::from(slot.header).min((slot.end - slot.start) as usize)
+        let received = (slot.end - slot.start) as usize;
+        received - usize::from(slot.header).min(received)
+            + slot.beyond as usize
             + if slot.tag.is_some() { frame::vlan::TAG_LEN } else { 0 }
     }
 
@@ -270,6 +353,13 @@ impl Batch {
     #[inline]
     #[must_use]
     pub fn as_received(&self, index: usize, header: usize) -> Option<&[u8]> {
+        if self.beyond(index) > 0 { None } else { self.beginning_as_received(index, header) }
+    }
+
+    /// [`Batch::as_received`] where the rest of the frame may be lent: the beginning.
+    #[inline]
+    #[must_use]
+    pub fn beginning_as_received(&self, index: usize, header: usize) -> Option<&[u8]> {
         let slot = self.slots.get(index)?;
         let from = slot.frame().checked_sub(header)?;
         let bytes = self.pages.bytes().get(from..slot.end as usize)?;
@@ -277,8 +367,8 @@ impl Batch {
         (slot.tag.is_none() && (slot.blank || as_it_came)).then_some(bytes)
     }
 
-    /// The bytes of frame `index` without its offload header, and the tag that is not among them, whatever
-    /// is wrong with it.
+    /// The bytes of frame `index` without its offload header, as far as they are here, and the tag that is not among
+    /// them, whatever is wrong with it.
     #[must_use]
     pub fn bytes(&self, index: usize) -> (&[u8], Option<Tag>) {
         let Some(slot) = self.slots.get(index) else { return (&[], None) };
@@ -306,7 +396,7 @@ impl Batch {
             }
             Some(header) => Offload::decode(header).map_err(FrameFault::Offload)?,
         };
-        Frame::parse(received, usize::from(slot.header), slot.tag, offload)
+        Frame::parse_beginning(received, slot.beyond, usize::from(slot.header), slot.tag, offload)
     }
 }
 

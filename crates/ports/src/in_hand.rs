@@ -89,12 +89,12 @@ impl Notes<'_> {
         self.0[INGRESS].store(u32::from(ingress), Ordering::Release);
     }
 
-    /// Adds frame `index`, which comes after all others.
+    /// Adds frame `index`, which comes after all others, and is nothing to hand on if it is `done` already.
     #[inline]
-    pub(crate) fn add(self, index: usize, note: Note) {
+    pub(crate) fn add(self, index: usize, note: Note, done: bool) {
         let at = FRAMES + NOTE * (index % MAX_BATCH);
         let tag = note.tag.map_or(0, |tag| u32::from(tag.tpid.0) << 16 | u32::from(tag.tci));
-        let words = [note.start, note.end, u32::from(note.header), tag, 0];
+        let words = [note.start, note.end, u32::from(note.header), tag, u32::from(done)];
         for (word, value) in self.0[at..at + NOTE].iter().zip(words) {
             word.store(value, Ordering::Relaxed);
         }

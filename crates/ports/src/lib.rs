@@ -10,6 +10,7 @@ pub mod device;
 pub mod exclusive;
 pub mod features;
 pub mod in_hand;
+pub mod lent;
 pub mod links;
 pub mod memory;
 mod netlink;

@@ -10,6 +10,7 @@ use frame::offload::LONG_HEADER;
 use frame::{Capabilities, Frame, Offload, Tag};
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::lent::Tail;
 use crate::queue::run;
 use crate::{Batch, Drained, Run, RxQueue, SendError, TxQueue};
 
@@ -165,6 +166,16 @@ impl TxQueue for MemoryTx {
         }
         let offload = frame.pieces().offload;
         state.sent.push(Sent { offload, bytes: frame.to_vec() });
+        Ok(())
+    }
+
+    fn send_lent(&mut self, frame: &Frame<'_>, tail: Tail<'_>) -> Result<(), SendError> {
+        let mut behind = vec![0; frame.beyond()];
+        if !tail.read(&mut behind) {
+            return Err(SendError::FAULT);
+        }
+        self.send(frame)?;
+        self.0.state().sent.last_mut().into_iter().for_each(|sent| sent.bytes.extend(&behind));
         Ok(())
     }
 

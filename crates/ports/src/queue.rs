@@ -10,6 +10,7 @@ use frame::{Capabilities, Frame};
 use rustix::io::Errno;
 
 use crate::Batch;
+use crate::lent::Tail;
 
 /// How far [`TxQueue::send_run`] came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,11 @@ pub enum SendError {
     Refused(i32),
 }
 
+impl SendError {
+    /// The memory that the frame lies in is not there any more.
+    pub const FAULT: Self = Self::Refused(Errno::FAULT.raw_os_error());
+}
+
 /// The receive half of a port.
 pub trait RxQueue: Send {
     /// The descriptor to poll for readability. Deregister it before this half is dropped.
@@ -58,6 +64,9 @@ pub trait RxQueue: Send {
     /// Appends at most `budget` frames to `batch`, never blocking. A frame that can't be received whole
     /// is counted in the batch, not appended.
     fn receive(&mut self, batch: &mut Batch, budget: usize) -> Drained;
+
+    /// Takes back what was lent to a batch ([`Batch::any_lent`]). Called once that is handed on.
+    fn release(&mut self) {}
 
     /// Frames that the kernel dropped before we could read them (a packet socket's own losses), since
     /// the port was opened.
@@ -76,6 +85,13 @@ pub trait TxQueue: Send {
     /// # Errors
     /// Why it was not taken; the frame is lost and the caller counts it.
     fn send(&mut self, frame: &Frame<'_>) -> Result<(), SendError>;
+
+    /// [`TxQueue::send`] of a frame of which `tail` lies elsewhere ([`Frame::beyond`]), and goes out without a copy of
+    /// ours.
+    ///
+    /// # Errors
+    /// As [`TxQueue::send`]; `EFAULT` where the memory is not there any more.
+    fn send_lent(&mut self, frame: &Frame<'_>, tail: Tail<'_>) -> Result<(), SendError>;
 
     /// Hands over the frames of `batch` that `queue` names, in order, up to the first that does not go out
     /// exactly as it was received ([`Batch::as_received`]) or is refused. Most frames do go out so, and

@@ -8,7 +8,7 @@
 //! A packet socket sees copies, before the host's stack and before nft and tc. It stays bound while
 //! the interface is down; when the interface is deleted, it must be opened again.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
@@ -16,11 +16,13 @@ use frame::offload::{LONG_HEADER, SHORT_HEADER};
 use frame::{Capabilities, Frame, MacAddr};
 use pnet::datalink::{self, NetworkInterface};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 
 use crate::batch::{LONG_TURN, MAX_BATCH, ROOM};
 use crate::device::{self, Device, DeviceError};
+use crate::lent::Tail;
 use crate::queue::run;
+use crate::sys;
 use crate::sys::packet::{self, Receiver};
 use crate::{Batch, Drained, Run, RxQueue, SendError, TxQueue};
 
@@ -346,16 +348,21 @@ impl TxQueue for RawTx {
 
     #[inline]
     fn send(&mut self, frame: &Frame<'_>) -> Result<(), SendError> {
-        if let Some(whole) = frame.verbatim(self.header) {
-            return rustix::net::send(&*self.fd, whole, SendFlags::DONTWAIT).map(drop).map_err(send_error);
+        match frame.verbatim(self.header) {
+            Some(whole) => {
+                rustix::net::send(&*self.fd, whole, SendFlags::DONTWAIT).map(drop).map_err(send_error)
+            }
+            None => self.send_lent(frame, Tail::NONE),
         }
+    }
+
+    fn send_lent(&mut self, frame: &Frame<'_>, tail: Tail<'_>) -> Result<(), SendError> {
         let pieces = frame.pieces();
         let header = pieces.offload.encode();
         let header = header.get(..self.header).unwrap_or(&header);
-        let slices = [header, pieces.head, pieces.tags.as_slice(), pieces.rest].map(IoSlice::new);
-        rustix::net::sendmsg(&*self.fd, &slices, &mut SendAncillaryBuffer::default(), SendFlags::DONTWAIT)
-            .map(drop)
-            .map_err(send_error)
+        let parts = [header, pieces.head, pieces.tags.as_slice(), pieces.rest];
+        let sent = sys::gather::sendmsg(self.fd.as_fd(), parts, tail);
+        sent.map(drop).map_err(|error| send_error(Errno::from_io_error(&error).unwrap_or(Errno::IO)))
     }
 
     fn send_run(&mut self, batch: &Batch, queue: &[u16]) -> Run {

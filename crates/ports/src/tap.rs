@@ -6,7 +6,7 @@
 //! offload header; without, through the tun-tap crate, which opens the plain device.
 
 use std::fs::File;
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
@@ -14,8 +14,9 @@ use frame::offload::{LONG_HEADER, TUNNEL_HEADER};
 use frame::{Capabilities, Frame, udp_tunnel};
 use rustix::io::Errno;
 
+use crate::lent::Tail;
 use crate::queue::run;
-use crate::sys::tun;
+use crate::sys::{self, tun};
 use crate::{Batch, Drained, Run, RxQueue, SendError, TxQueue};
 
 /// `TUN_F_CSUM | TSO4 | TSO6 | TSO_ECN`.
@@ -321,9 +322,13 @@ impl TxQueue for TapTx {
     fn send(&mut self, frame: &Frame<'_>) -> Result<(), SendError> {
         let sent = match frame.verbatim(self.header) {
             Some(bytes) => rustix::io::write(&*self.fd, bytes),
-            None => gather(self.fd.as_fd(), self.header, frame),
+            None => gather(self.fd.as_fd(), self.header, frame, Tail::NONE),
         };
         sent.map(|_| ()).map_err(send_error)
+    }
+
+    fn send_lent(&mut self, frame: &Frame<'_>, tail: Tail<'_>) -> Result<(), SendError> {
+        gather(self.fd.as_fd(), self.header, frame, tail).map(drop).map_err(send_error)
     }
 
     fn send_run(&mut self, batch: &Batch, queue: &[u16]) -> Run {
@@ -331,12 +336,12 @@ impl TxQueue for TapTx {
     }
 }
 
-fn gather(fd: BorrowedFd<'_>, header: usize, frame: &Frame<'_>) -> Result<usize, Errno> {
+fn gather(fd: BorrowedFd<'_>, header: usize, frame: &Frame<'_>, tail: Tail<'_>) -> Result<usize, Errno> {
     let pieces = frame.pieces();
     let tunnel = (header == TUNNEL_HEADER).then(|| udp_tunnel(frame)).flatten();
     let offload = pieces.offload.encode_with_tunnel(tunnel);
-    let slices = [&offload[..header], pieces.head, pieces.tags.as_slice(), pieces.rest].map(IoSlice::new);
-    rustix::io::writev(fd, &slices)
+    let parts = [&offload[..header], pieces.head, pieces.tags.as_slice(), pieces.rest];
+    sys::gather::writev(fd, parts, tail).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
 
 fn send_error(errno: Errno) -> SendError {

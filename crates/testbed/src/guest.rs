@@ -9,6 +9,7 @@ mod console;
 mod cpio;
 mod image;
 mod lab;
+mod migration;
 mod qemu;
 mod transfer;
 
@@ -21,7 +22,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub use console::Answer;
 pub use lab::{Lab, test_in_lab};
 use qemu::{Qemu, Size};
-pub use transfer::{guest_to_guest, guest_to_namespace, namespace_to_guest};
+pub use transfer::{guest_to_guest, guest_to_namespace, namespace_to_guest, namespace_to_guest_while};
 
 use crate::{Namespace, Ping, command, wait_until};
 
@@ -42,6 +43,29 @@ pub struct GuestOptions {
     pub addresses: Vec<String>,
     /// Instead of the TAP: the socket over which it shares its memory.
     pub vhost_user: Option<VhostUser>,
+    /// Where QEMU's monitor listens, if it is needed.
+    pub monitor: Option<PathBuf>,
+}
+
+impl GuestOptions {
+    /// Starts QEMU, with a guest that it finds there instead of a new one, where that is said.
+    fn start(&self, namespace: &Namespace, incoming: Option<&str>) -> Result<Qemu> {
+        let image = image::image(&image::GUEST)?;
+        let mut qemu = namespace.command("qemu-system-x86_64");
+        if let Some(shared) = &self.vhost_user {
+            qemu.args(shared.arguments(&self.mac));
+        } else {
+            let tap = format!("tap,id=n0,ifname={},script=no,downscript=no", self.tap);
+            // Without a boot ROM, which is of a package that need not be there.
+            let card = format!("virtio-net-pci,netdev=n0,mac={},romfile=", self.mac);
+            qemu.args(["-netdev", &tap, "-device", &card]);
+        }
+        if let Some(monitor) = &self.monitor {
+            qemu.args(["-monitor", &format!("unix:{},server=on,wait=off", monitor.display())]);
+        }
+        qemu.args(incoming.into_iter().flat_map(|from| ["-incoming", from]));
+        Qemu::start(qemu, &image, SIZE)
+    }
 }
 
 /// How a guest shares its memory with a switch.
@@ -109,18 +133,10 @@ impl Guest {
     /// # Errors
     /// QEMU, the kernel or busybox are not installed, or the TAP can't be opened.
     pub fn start(namespace: &Namespace, options: GuestOptions) -> Result<Self> {
-        let image = image::image(&image::GUEST)?;
-        let mut qemu = namespace.command("qemu-system-x86_64");
-        if let Some(shared) = &options.vhost_user {
-            qemu.args(shared.arguments(&options.mac));
-            return Ok(Self { qemu: Qemu::start(qemu, &image, SIZE)?, options, addressed: false });
+        let mut guest = Self { qemu: options.start(namespace, None)?, options, addressed: false };
+        if guest.options.vhost_user.is_none() {
+            guest.wait_for_tap(namespace)?;
         }
-        let tap = format!("tap,id=n0,ifname={},script=no,downscript=no", options.tap);
-        // Without a boot ROM, which is of a package that need not be there.
-        let card = format!("virtio-net-pci,netdev=n0,mac={},romfile=", options.mac);
-        qemu.args(["-netdev", &tap, "-device", &card]);
-        let mut guest = Self { qemu: Qemu::start(qemu, &image, SIZE)?, options, addressed: false };
-        guest.wait_for_tap(namespace)?;
         Ok(guest)
     }
 

@@ -17,6 +17,7 @@
 //! ```
 
 pub mod capture;
+pub mod card;
 pub mod checksum;
 pub mod command;
 pub mod datagrams;
@@ -40,6 +41,7 @@ pub mod terminal;
 pub mod wait;
 
 pub use capture::Capture;
+pub use card::Card;
 pub use datagrams::udp_exchange;
 pub use frame_socket::FrameSocket;
 pub use guest::{Guest, GuestOptions, Lab, VhostUser, test_in_lab};

@@ -18,6 +18,7 @@ use vhost::vhost_user::{Error, GpuBackend, Result, VhostUserBackendReqHandlerMut
 
 use crate::device::{Device, Live, PAIRS, QUEUES};
 use crate::features::Features;
+use crate::log::{Log, Place};
 use crate::memory::{Memory, Part};
 use crate::record::{QueueRecord, Record, VERSION};
 use crate::ring::{MAX_SIZE, Ring};
@@ -28,6 +29,8 @@ struct Queue {
     size: u16,
     /// Of its three parts, in the addresses of the program.
     addresses: Option<[u64; 3]>,
+    /// By which address it is noted that the used ring is written to.
+    noted: Option<u64>,
     /// Where to go on.
     next: u16,
     /// It was in use in another process, and goes on where that has left it.
@@ -47,6 +50,8 @@ pub(crate) struct Backend {
     offered: Features,
     agreed: Features,
     memory: Option<Arc<Memory>>,
+    /// Where what is written to it is noted, when that is asked for.
+    log: Option<Arc<Log>>,
     /// The features of the protocol that were agreed on.
     protocol: u64,
     queues: [Queue; QUEUES],
@@ -56,7 +61,7 @@ impl Backend {
     pub(crate) fn new(device: Arc<Device>, offload: bool) -> Self {
         let offered = Features::offered(offload);
         let queues = std::array::from_fn(|_| Queue::default());
-        Self { device, offered, agreed: Features::default(), memory: None, protocol: 0, queues }
+        Self { device, offered, agreed: Features::default(), memory: None, log: None, protocol: 0, queues }
     }
 
     /// How many pairs of queues are in use.
@@ -86,9 +91,12 @@ impl Backend {
     pub(crate) fn record(&self) -> (Record, Vec<BorrowedFd<'_>>) {
         let parts = self.memory.iter().flat_map(|memory| memory.parts());
         let (memory, mut descriptors): (Vec<Part>, Vec<BorrowedFd<'_>>) = parts.unzip();
+        let log = self.log.as_deref().and_then(Log::place);
+        descriptors.extend(log.map(|(_, file)| file));
         let note = |queue: &Queue| QueueRecord {
             size: queue.size,
             addresses: queue.addresses,
+            noted: queue.noted,
             next: queue.next,
             kick: queue.kick.is_some(),
             call: queue.call.is_some(),
@@ -100,7 +108,8 @@ impl Backend {
         let events = self.queues.iter().flat_map(|queue| [&queue.kick, &queue.call]);
         descriptors.extend(events.flatten().map(AsFd::as_fd));
         let (features, protocol) = (self.agreed.0, self.protocol);
-        (Record { version: VERSION, features, protocol, memory, queues }, descriptors)
+        let log = log.map(|(place, _)| place);
+        (Record { version: VERSION, features, protocol, memory, log, queues }, descriptors)
     }
 
     /// Goes on where [`Backend::record`] says; features are agreed on already.
@@ -116,6 +125,11 @@ impl Backend {
         if !files.is_empty() {
             self.memory = Some(Arc::new(Memory::map(&record.memory, files).map_err(refused)?));
         }
+        if let Some(place) = record.log {
+            let file = descriptors.next().ok_or_else(|| refused("a descriptor is missing"))?;
+            self.log = Some(Arc::new(Log::map(place, file.into()).map_err(refused)?));
+        }
+        self.note_writes();
         let mut next = |there: bool| {
             let found = there.then(|| descriptors.next().ok_or_else(|| refused("a descriptor is missing")));
             found.transpose()
@@ -128,6 +142,7 @@ impl Backend {
             self.queues[index] = Queue {
                 size: noted.size,
                 addresses: noted.addresses,
+                noted: noted.noted,
                 next: noted.next,
                 goes_on: noted.running,
                 kick,
@@ -167,6 +182,7 @@ impl Backend {
         if std::mem::take(&mut queue.goes_on) {
             ring = ring.go_on();
         }
+        ring.noted = queue.noted;
         let call = queue.call.as_ref().map(OwnedFd::try_clone).transpose().map_err(refused)?;
         let memory = Arc::clone(memory);
         queue.running = true;
@@ -179,6 +195,20 @@ impl Backend {
             self.queues[index].next = live.ring.next;
         }
         self.queues[index].running = false;
+    }
+
+    /// Lets what is written to the memory be noted, if it is asked for. All rings are out of use.
+    fn note_writes(&mut self) {
+        let log = self.log.clone().filter(|_| self.agreed.log_all());
+        self.memory = self.memory.take().map(|memory| Arc::new(memory.noted(log)));
+    }
+
+    /// Does `change` to all of it while no ring is in use.
+    fn change_all(&mut self, change: impl FnOnce(&mut Self)) -> Result<()> {
+        (0..QUEUES).for_each(|index| self.stop(index));
+        change(self);
+        self.note_writes();
+        (0..QUEUES).try_for_each(|index| self.settle(index))
     }
 
     /// Does `change` to a queue while its ring is out of use.
@@ -266,13 +296,12 @@ impl VhostUserBackendReqHandlerMut for Backend {
         if features & !self.offered.0 != 0 {
             return Err(refused(format!("features {features:#x} were not all offered")));
         }
-        self.agreed = Features(features);
-        self.device.set_agreed(self.agreed);
-        for index in 0..QUEUES {
-            let without = !self.agreed.protocol_features();
-            self.change(index as u32, |queue| queue.enabled |= without)?;
-        }
-        Ok(())
+        let agreed = Features(features);
+        self.change_all(|all| {
+            all.agreed = agreed;
+            all.device.set_agreed(agreed);
+            all.queues.iter_mut().for_each(|queue| queue.enabled |= !agreed.protocol_features());
+        })
     }
 
     fn set_mem_table(
@@ -290,9 +319,7 @@ impl VhostUserBackendReqHandlerMut for Backend {
         };
         let parts: Vec<Part> = regions.iter().map(part).collect();
         let memory = Arc::new(Memory::map(&parts, files).map_err(refused)?);
-        (0..QUEUES).for_each(|index| self.stop(index));
-        self.memory = Some(memory);
-        (0..QUEUES).try_for_each(|index| self.settle(index))?;
+        self.change_all(|all| all.memory = Some(memory))?;
         Ok(None)
     }
 
@@ -305,13 +332,16 @@ impl VhostUserBackendReqHandlerMut for Backend {
     fn set_vring_addr(
         &mut self,
         index: u32,
-        _flags: VhostUserVringAddrFlags,
+        flags: VhostUserVringAddrFlags,
         descriptor: u64,
         used: u64,
         available: u64,
-        _log: u64,
+        log: u64,
     ) -> Result<()> {
-        self.change(index, |queue| queue.addresses = Some([descriptor, available, used]))
+        let noted = flags.contains(VhostUserVringAddrFlags::VHOST_VRING_F_LOG).then_some(log);
+        self.change(index, |queue| {
+            (queue.addresses, queue.noted) = (Some([descriptor, available, used]), noted);
+        })
     }
 
     fn set_vring_base(&mut self, index: u32, base: u32) -> Result<()> {
@@ -348,7 +378,8 @@ impl VhostUserBackendReqHandlerMut for Backend {
     }
 
     fn get_protocol_features(&mut self) -> Result<VhostUserProtocolFeatures> {
-        Ok(VhostUserProtocolFeatures::MQ | VhostUserProtocolFeatures::REPLY_ACK)
+        let features = VhostUserProtocolFeatures::MQ | VhostUserProtocolFeatures::LOG_SHMFD;
+        Ok(features | VhostUserProtocolFeatures::REPLY_ACK)
     }
 
     fn set_protocol_features(&mut self, features: u64) -> Result<()> {
@@ -422,7 +453,10 @@ impl VhostUserBackendReqHandlerMut for Backend {
         not_offered()
     }
 
-    fn set_log_base(&mut self, _log: &VhostUserLog, _file: File) -> Result<()> {
-        not_offered()
+    fn set_log_base(&mut self, log: &VhostUserLog, file: File) -> Result<()> {
+        close_on_exec(&file)?;
+        let place = Place { offset: log.mmap_offset, len: log.mmap_size };
+        let log = Arc::new(Log::map(place, file).map_err(refused)?);
+        self.change_all(|all| all.log = Some(log))
     }
 }

@@ -3,9 +3,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::lock_api::ArcMutexGuard;
+use parking_lot::{Mutex, MutexGuard, RawMutex};
 use rustix::event::{EventfdFlags, epoll, eventfd};
 
 use crate::broken::Broken;
@@ -30,6 +32,9 @@ pub(crate) struct Live {
     pub(crate) awaits: bool,
 }
 
+/// A queue that is locked.
+pub(crate) type Locked = ArcMutexGuard<RawMutex, Option<Live>>;
+
 impl Live {
     #[inline]
     pub(crate) fn view(&mut self) -> Result<View<'_>, Broken> {
@@ -50,7 +55,7 @@ pub(crate) fn publish(view: &mut View<'_>, call: Option<&OwnedFd>) {
 
 #[derive(Debug)]
 pub(crate) struct Device {
-    queues: [Mutex<Option<Live>>; QUEUES],
+    queues: [Arc<Mutex<Option<Live>>>; QUEUES],
     /// Which of them can be used, a bit each.
     usable: AtomicU32,
     /// The features that were agreed on.
@@ -71,7 +76,7 @@ impl Device {
     pub(crate) fn new() -> io::Result<Self> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let device = Self {
-            queues: [const { Mutex::new(None) }; QUEUES],
+            queues: std::array::from_fn(|_| Arc::default()),
             usable: AtomicU32::new(0),
             agreed: AtomicU64::new(0),
             broken: Mutex::new(None),
@@ -122,7 +127,13 @@ impl Device {
 
     #[inline]
     pub(crate) fn lock(&self, queue: usize) -> MutexGuard<'_, Option<Live>> {
-        self.queues[queue].lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues[queue].lock()
+    }
+
+    /// [`Device::lock`] for as long as the caller likes: until frames that are lent are handed on.
+    #[inline]
+    pub(crate) fn lock_for_long(&self, queue: usize) -> Locked {
+        self.queues[queue].lock_arc()
     }
 
     /// Puts a ring to use, and lets the thread that forwards look at it.
@@ -142,12 +153,12 @@ impl Device {
     #[cold]
     pub(crate) fn fail(&self, why: Broken) {
         self.usable.store(0, Ordering::Release);
-        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        *self.broken.lock() = Some(why);
         self.call_attention();
     }
 
     pub(crate) fn take_broken(&self) -> Option<Broken> {
-        self.broken.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.broken.lock().take()
     }
 
     pub(crate) fn call_attention(&self) {

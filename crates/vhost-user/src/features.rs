@@ -13,6 +13,8 @@ use virtio_bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRE
 
 /// `VHOST_USER_F_PROTOCOL_FEATURES`.
 pub(crate) const PROTOCOL_FEATURES: u32 = 30;
+/// `VHOST_F_LOG_ALL`: what is written to the guest's memory is to be noted.
+const LOG_ALL: u32 = 26;
 
 const fn bits(features: &[u32]) -> u64 {
     let (mut bits, mut index) = (0, 0);
@@ -22,6 +24,29 @@ const fn bits(features: &[u32]) -> u64 {
     }
     bits
 }
+
+/// What QEMU calls them as properties of a card, in the order of their bits.
+const NAMES: [(u32, &str); 19] = [
+    (VIRTIO_NET_F_CSUM, "csum"),
+    (VIRTIO_NET_F_GUEST_CSUM, "guest_csum"),
+    (VIRTIO_NET_F_GUEST_TSO4, "guest_tso4"),
+    (VIRTIO_NET_F_GUEST_TSO6, "guest_tso6"),
+    (VIRTIO_NET_F_GUEST_ECN, "guest_ecn"),
+    (VIRTIO_NET_F_HOST_TSO4, "host_tso4"),
+    (VIRTIO_NET_F_HOST_TSO6, "host_tso6"),
+    (VIRTIO_NET_F_HOST_ECN, "host_ecn"),
+    (VIRTIO_NET_F_MRG_RXBUF, "mrg_rxbuf"),
+    (VIRTIO_NET_F_GUEST_ANNOUNCE, "guest_announce"),
+    (VIRTIO_NET_F_MQ, "mq"),
+    (LOG_ALL, "log_all"),
+    (VIRTIO_RING_F_INDIRECT_DESC, "indirect_desc"),
+    (VIRTIO_RING_F_EVENT_IDX, "event_idx"),
+    (PROTOCOL_FEATURES, "protocol_features"),
+    (VIRTIO_F_VERSION_1, "version_1"),
+    (VIRTIO_NET_F_GUEST_USO4, "guest_uso4"),
+    (VIRTIO_NET_F_GUEST_USO6, "guest_uso6"),
+    (VIRTIO_NET_F_HOST_USO, "host_uso"),
+];
 
 /// What concerns how frames look; not offered where frames are to be finished.
 const OFFLOADS: u64 = bits(&[
@@ -45,6 +70,7 @@ const REST: u64 = bits(&[
     VIRTIO_NET_F_MRG_RXBUF,
     VIRTIO_NET_F_MQ,
     VIRTIO_NET_F_GUEST_ANNOUNCE,
+    LOG_ALL,
     PROTOCOL_FEATURES,
 ]);
 
@@ -56,6 +82,11 @@ impl Features {
     /// All that there is; without what leaves frames unfinished, where `offload` is not wanted.
     pub(crate) fn offered(offload: bool) -> Self {
         Self(if offload { OFFLOADS | REST } else { REST })
+    }
+
+    /// Their names.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        NAMES.into_iter().filter(move |(feature, _)| self.has(*feature)).map(|(_, name)| name)
     }
 
     fn has(self, feature: u32) -> bool {
@@ -74,6 +105,11 @@ impl Features {
     /// Whether rings wait to be switched on.
     pub(crate) fn protocol_features(self) -> bool {
         self.has(PROTOCOL_FEATURES)
+    }
+
+    /// Whether what is written to the guest's memory is to be noted.
+    pub(crate) fn log_all(self) -> bool {
+        self.has(LOG_ALL)
     }
 
     /// Bytes of offload header before each frame (VIRTIO 1.2, 5.1.6.1).
@@ -107,10 +143,17 @@ mod tests {
     }
 
     #[test]
+    fn all_have_a_name_of_their_own() {
+        let all = Features::offered(true);
+        assert_eq!(all.names().count() as u32, all.0.count_ones());
+        assert!(NAMES.is_sorted_by(|a, b| a.0 < b.0));
+    }
+
+    #[test]
     fn the_bits_are_those_of_the_specification() {
         assert_eq!(
             Features::offered(false).0,
-            1 << 15 | 1 << 21 | 1 << 22 | 1 << 28 | 1 << 29 | 1 << 30 | 1 << 32
+            1 << 15 | 1 << 21 | 1 << 22 | 1 << 26 | 1 << 28 | 1 << 29 | 1 << 30 | 1 << 32
         );
         let offloads = 0b11 | 1 << 7 | 1 << 8 | 1 << 9 | 0b111 << 11 | 0b111 << 54;
         assert_eq!(Features::offered(true).0 & !Features::offered(false).0, offloads);

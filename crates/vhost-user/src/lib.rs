@@ -10,11 +10,14 @@ mod backend;
 mod broken;
 mod burst;
 mod conversation;
+#[cfg(test)]
+mod crossing;
 mod device;
 mod enable;
 mod features;
 mod gate;
 mod keepsake;
+mod log;
 mod memory;
 mod port;
 mod record;

@@ -3,11 +3,15 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
 
+use ports::lent::{Lender, Piece};
 use ports::sys::guest_memory::Mapping;
 use serde::{Deserialize, Serialize};
 use vm_memory::{ByteValued, VolatileArrayRef};
+
+use crate::log::Log;
 
 /// The most parts that a guest's memory has (what `SET_MEM_TABLE` has room for).
 pub(crate) const MAX_REGIONS: usize = 8;
@@ -25,16 +29,14 @@ pub(crate) struct Part {
     pub(crate) offset: u64,
 }
 
-#[derive(Debug)]
-struct Region {
-    part: Part,
-    mapping: Mapping,
-}
-
 /// All memory of a guest.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    regions: Vec<Region>,
+    parts: Vec<Part>,
+    /// One for each part.
+    mappings: Lender,
+    /// Where what is written is noted, while somebody wants to know.
+    log: Option<Arc<Log>>,
 }
 
 /// A range that lies in one region, found once.
@@ -52,6 +54,19 @@ impl Span {
     pub(crate) fn first(self, len: u32) -> Self {
         Self { len: self.len.min(len), ..self }
     }
+
+    /// What is left behind so many bytes of it; nothing where that is nothing.
+    #[inline]
+    pub(crate) fn behind(self, len: u32) -> Option<Self> {
+        let left = self.len.checked_sub(len).filter(|left| *left > 0)?;
+        Some(Self { len: left, offset: self.offset + len as usize, ..self })
+    }
+
+    /// As it is lent.
+    #[inline]
+    pub(crate) fn piece(self) -> Piece {
+        Piece { mapping: self.region, len: self.len, offset: self.offset }
+    }
 }
 
 impl Memory {
@@ -64,30 +79,59 @@ impl Memory {
         if parts.len() != files.len() || parts.len() > MAX_REGIONS {
             return Err(invalid("not one file for each part of its memory"));
         }
-        let mut regions: Vec<Region> = Vec::with_capacity(parts.len());
-        for (part, file) in parts.iter().zip(files) {
+        for (index, part) in parts.iter().enumerate() {
             let ends = [part.guest, part.user, part.offset].map(|start| start.checked_add(part.len));
-            let overlaps = |other: &Region| {
-                let disjoint = |a: u64, b: u64| a + part.len <= b || b + other.part.len <= a;
-                !disjoint(part.guest, other.part.guest) || !disjoint(part.user, other.part.user)
+            let overlaps = |other: &Part| {
+                let disjoint = |a: u64, b: u64| a + part.len <= b || b + other.len <= a;
+                !disjoint(part.guest, other.guest) || !disjoint(part.user, other.user)
             };
-            if ends.contains(&None) || regions.iter().any(overlaps) {
+            if ends.contains(&None) || parts[..index].iter().any(overlaps) {
                 return Err(invalid("parts of its memory overlap"));
             }
-            let len = usize::try_from(part.len).map_err(io::Error::other)?;
-            regions.push(Region { part: *part, mapping: Mapping::new(file, part.offset, len)? });
         }
-        Ok(Self { regions })
+        let map = |(part, file): (&Part, File)| {
+            let len = usize::try_from(part.len).map_err(io::Error::other)?;
+            Mapping::new(file, part.offset, len)
+        };
+        let mappings: io::Result<Lender> = parts.iter().zip(files).map(map).collect();
+        Ok(Self { parts: parts.to_vec(), mappings: mappings?, log: None })
+    }
+
+    /// The same memory; what is written to it from now on is noted there, or nowhere.
+    pub(crate) fn noted(&self, log: Option<Arc<Log>>) -> Self {
+        Self { parts: self.parts.clone(), mappings: Lender::clone(&self.mappings), log }
+    }
+
+    /// Notes that `len` bytes at the guest's address were written, by whatever way.
+    #[inline]
+    pub(crate) fn note(&self, address: u64, len: usize) {
+        if let Some(log) = &self.log {
+            log.mark(address, len as u64);
+        }
+    }
+
+    #[inline]
+    fn note_in(&self, span: Span, at: usize, len: usize) {
+        if let (Some(log), Some(part)) = (&self.log, self.parts.get(span.region as usize)) {
+            log.mark(part.guest + (span.offset + at) as u64, len as u64);
+        }
     }
 
     /// Its parts, and the file of each.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (Part, BorrowedFd<'_>)> {
-        self.regions.iter().filter_map(|region| Some((region.part, region.mapping.file()?)))
+        let files = self.mappings.iter().map(Mapping::file);
+        self.parts.iter().copied().zip(files).filter_map(|(part, file)| Some((part, file?)))
+    }
+
+    /// What frames are lent from.
+    #[inline]
+    pub(crate) fn lender(&self) -> &Lender {
+        &self.mappings
     }
 
     /// The guest's own address of what its program calls `user`.
     pub(crate) fn guest_address(&self, user: u64) -> Option<u64> {
-        self.regions.iter().find_map(|Region { part, .. }| {
+        self.parts.iter().find_map(|part| {
             let offset = user.checked_sub(part.user).filter(|offset| *offset < part.len)?;
             Some(part.guest + offset)
         })
@@ -96,7 +140,7 @@ impl Memory {
     /// As much of the `len` bytes at the guest's address as lies in one region; `None` if that is nothing.
     #[inline]
     pub(crate) fn find(&self, address: u64, len: u32) -> Option<Span> {
-        for (index, Region { part, .. }) in self.regions.iter().enumerate() {
+        for (index, part) in self.parts.iter().enumerate() {
             let offset = address.wrapping_sub(part.guest);
             if offset < part.len {
                 let len = u64::from(len).min(part.len - offset) as u32;
@@ -110,23 +154,36 @@ impl Memory {
     #[inline]
     pub(crate) fn read(&self, span: Span, at: usize, into: &mut [u8]) -> bool {
         let fits = at.checked_add(into.len()).is_some_and(|end| end <= span.len as usize);
-        let region = self.regions.get(span.region as usize).filter(|_| fits);
-        region.is_some_and(|region| region.mapping.read(span.offset + at, into))
+        let mapping = self.mappings.get(span.region as usize).filter(|_| fits);
+        mapping.is_some_and(|mapping| mapping.read(span.offset + at, into))
     }
 
     /// Writes from byte `at` of a range on; says whether it reaches so far.
     #[inline]
     pub(crate) fn write(&self, span: Span, at: usize, bytes: &[u8]) -> bool {
         let fits = at.checked_add(bytes.len()).is_some_and(|end| end <= span.len as usize);
-        let region = self.regions.get(span.region as usize).filter(|_| fits);
-        region.is_some_and(|region| region.mapping.write(span.offset + at, bytes))
+        let mapping = self.mappings.get(span.region as usize).filter(|_| fits);
+        let written = mapping.is_some_and(|mapping| mapping.write(span.offset + at, bytes));
+        self.note_in(span, at, bytes.len());
+        written
+    }
+
+    /// Copies `len` bytes from a place in another guest's memory to byte `at` of a range; says whether both reach so
+    /// far.
+    #[inline]
+    pub(crate) fn copy(&self, span: Span, at: usize, from: &Mapping, offset: usize, len: usize) -> bool {
+        let fits = at.checked_add(len).is_some_and(|end| end <= span.len as usize);
+        let mapping = self.mappings.get(span.region as usize).filter(|_| fits);
+        let written = mapping.is_some_and(|mapping| from.copy(offset, mapping, span.offset + at, len));
+        self.note_in(span, at, len);
+        written
     }
 
     /// Lets the processor fetch a range that is soon to be read.
     #[inline]
     pub(crate) fn fetch(&self, span: Span) {
-        if let Some(region) = self.regions.get(span.region as usize) {
-            region.mapping.fetch(span.offset, span.len as usize);
+        if let Some(mapping) = self.mappings.get(span.region as usize) {
+            mapping.fetch(span.offset, span.len as usize);
         }
     }
 
@@ -139,22 +196,21 @@ impl Memory {
         count: usize,
     ) -> Option<VolatileArrayRef<'_, T>> {
         let end = at.checked_add(count.checked_mul(size_of::<T>())?)?;
-        let mapping = &self.regions.get(span.region as usize).filter(|_| end <= span.len as usize)?.mapping;
+        let mapping = self.mappings.get(span.region as usize).filter(|_| end <= span.len as usize)?;
         mapping.array(span.offset + at, count)
     }
 
     /// The value at byte `at` of a range; `None` where it is not aligned.
     #[inline]
     pub(crate) fn atomic(&self, span: Span, at: usize) -> Option<&AtomicU16> {
-        let mapping =
-            &self.regions.get(span.region as usize).filter(|_| at + 2 <= span.len as usize)?.mapping;
+        let mapping = self.mappings.get(span.region as usize).filter(|_| at + 2 <= span.len as usize)?;
         mapping.atomic(span.offset + at)
     }
 
     /// Whether a file was cut short while it was in use.
     #[inline]
     pub(crate) fn is_cut(&self) -> bool {
-        self.regions.iter().any(|region| region.mapping.is_cut())
+        self.mappings.iter().any(Mapping::is_cut)
     }
 }
 

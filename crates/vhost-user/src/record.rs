@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::log::Place;
 use crate::memory::Part;
 
 /// Of what is written; another one is not read.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// A conversation. The descriptors that belong to it come beside it: the connection, a file for each part of the
-/// memory, and for each queue its kick and its call, where it has them.
+/// memory, one for the log if there is one, and for each queue its kick and its call, where it has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) version: u32,
@@ -16,6 +17,7 @@ pub(crate) struct Record {
     pub(crate) features: u64,
     pub(crate) protocol: u64,
     pub(crate) memory: Vec<Part>,
+    pub(crate) log: Option<Place>,
     pub(crate) queues: Vec<QueueRecord>,
 }
 
@@ -24,6 +26,8 @@ pub(crate) struct Record {
 pub(crate) struct QueueRecord {
     pub(crate) size: u16,
     pub(crate) addresses: Option<[u64; 3]>,
+    /// By which address it is noted that the used ring is written to.
+    pub(crate) noted: Option<u64>,
     /// Where to go on, of a ring that is not in use. Of one that is, the guest's memory says it.
     pub(crate) next: u16,
     pub(crate) kick: bool,

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU16, Ordering, fence};
 
+use ports::sys::guest_memory::Mapping;
 use vm_memory::VolatileArrayRef;
 
 use crate::broken::Broken;
@@ -56,6 +57,8 @@ pub(crate) struct Ring {
     done: u16,
     /// Up to where the guest knows.
     published: u16,
+    /// By which address it is noted that the used ring is written to, if it is.
+    pub(crate) noted: Option<u64>,
 }
 
 /// A chain of descriptors.
@@ -132,8 +135,18 @@ impl Ring {
         if !size.is_power_of_two() || size > MAX_SIZE {
             return Err(Broken::Ring);
         }
-        let mut ring =
-            Self { size, descriptors, available, used, event_idx, next, seen: next, done: 0, published: 0 };
+        let mut ring = Self {
+            size,
+            descriptors,
+            available,
+            used,
+            event_idx,
+            next,
+            seen: next,
+            done: 0,
+            published: 0,
+            noted: None,
+        };
         // What the guest knows of is what it has got back: the index lies in its memory.
         let done = ring.view(memory)?.used_index.load(Ordering::Relaxed);
         (ring.done, ring.published) = (done, done);
@@ -328,6 +341,7 @@ impl<'a> View<'a> {
         }
         self.used_index.store(new, Ordering::Release);
         self.ring.published = new;
+        self.note();
         // The guest writes what it wants and then looks at the index: neither may overtake the other here.
         fence(Ordering::SeqCst);
         if self.ring.event_idx {
@@ -335,6 +349,14 @@ impl<'a> View<'a> {
             return passed(event, new, old);
         }
         self.available_flags.load(Ordering::Relaxed) & NO_INTERRUPT == 0
+    }
+
+    /// Notes that the used ring was written to.
+    #[inline]
+    fn note(&self) {
+        if let Some(address) = self.ring.noted {
+            self.memory.note(address, ENTRIES + 8 * usize::from(self.ring.size) + 2);
+        }
     }
 
     /// From now on the guest need not tell us of new chains.
@@ -346,6 +368,7 @@ impl<'a> View<'a> {
         } else {
             self.used_flags.store(NO_NOTIFY, Ordering::Relaxed);
         }
+        self.note();
     }
 
     /// From now on the guest is to tell us of new chains; says whether there is one already.
@@ -358,6 +381,7 @@ impl<'a> View<'a> {
         } else {
             self.used_flags.store(0, Ordering::Relaxed);
         }
+        self.note();
         fence(Ordering::SeqCst);
         Ok(self.ready(1)? > 0)
     }
@@ -372,6 +396,12 @@ impl<'a> View<'a> {
     #[inline]
     pub(crate) fn read(&self, piece: &Span, at: usize, into: &mut [u8]) -> bool {
         self.memory.read(*piece, at, into)
+    }
+
+    /// Copies `len` bytes from a place in another guest's memory to byte `at` of a piece; says whether both reach so far.
+    #[inline]
+    pub(crate) fn copy(&self, piece: &Span, at: usize, from: &Mapping, offset: usize, len: usize) -> bool {
+        self.memory.copy(*piece, at, from, offset, len)
     }
 
     /// Writes from byte `at` of a piece on; says whether it reaches so far.

@@ -1,15 +1,18 @@
-//! The receive half: takes what guests send from their rings into a batch.
+//! The receive half: takes what guests send from their rings into a batch. Of a long frame it takes the beginning only
+//! and lends the rest ([`ports::lent`]): its ring stays locked, and the guest hears of nothing, until it is handed on.
 
+use std::fmt;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
 use frame::offload::LONG_HEADER;
 use ports::batch::MAX_BATCH;
+use ports::lent::{Lender, MAX_PIECES};
 use ports::{Batch, Drained, RxQueue};
 
 use crate::broken::Broken;
 use crate::burst::{Burst, Planned};
-use crate::device::{Device, PAIRS, publish};
+use crate::device::{Device, Live, Locked, PAIRS, publish};
 use crate::memory::Span;
 use crate::ring::{Use, View};
 
@@ -19,6 +22,11 @@ const MOST_LOOKS: u32 = 256;
 const FIRST_LOOKS: u32 = 32;
 /// So many frames at once are a load.
 const LOAD: usize = 16;
+
+/// A frame of so many bytes, header included, is lent: to look for a shorter one twice takes longer than a copy.
+const LONG: usize = 1024;
+/// Of which so much is taken: all headers that there are.
+const BEGINNING: u32 = 256;
 
 /// The receive half of a vhost-user port.
 #[derive(Debug)]
@@ -32,6 +40,19 @@ pub struct VhostRx {
     /// How many of them are worth it: grows where frames come meanwhile, and shrinks where none do, so that a guest
     /// that says little costs nothing.
     patience: u32,
+    lent: Option<Lent>,
+}
+
+/// Frames that are lent: those of the burst, all of this ring.
+struct Lent {
+    queue: Locked,
+    frames: usize,
+}
+
+impl fmt::Debug for Lent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} frames", self.frames)
+    }
 }
 
 /// What came of looking at all queues.
@@ -42,7 +63,7 @@ struct Found {
 
 impl VhostRx {
     pub(crate) fn new(device: Arc<Device>) -> Self {
-        Self { device, burst: Burst::new(), next: 0, looks: 0, patience: 0 }
+        Self { device, burst: Burst::new(), next: 0, looks: 0, patience: 0, lent: None }
     }
 
     fn drain_all(&mut self, batch: &mut Batch, budget: usize) -> Result<Found, Broken> {
@@ -55,8 +76,10 @@ impl VhostRx {
                 continue;
             }
             found.frames += self.drain(queue, batch, budget - found.frames, &mut found.full)?;
-            if found.full {
+            if found.full || self.lent.is_some() {
                 self.next = pair + 1;
+                // The others have their turn then.
+                found.full = true;
                 break;
             }
         }
@@ -70,33 +93,55 @@ impl VhostRx {
         budget: usize,
         full: &mut bool,
     ) -> Result<usize, Broken> {
-        let mut guard = self.device.lock(queue);
+        let mut guard = self.device.lock_for_long(queue);
         let Some(live) = guard.as_mut() else { return Ok(0) };
         let header = live.features.header();
         let mut view = live.ring.view(&live.memory)?;
-        let mut frames = 0;
+        let (mut frames, mut held) = (0, 0);
         while frames < budget && view.ready(1)? > 0 {
             plan(&mut self.burst, &mut view, budget - frames)?;
-            let taken = take_all(&self.burst, &mut view, batch, header);
+            let taken = take_all(&self.burst, &view, batch, header, live.memory.lender());
             frames += taken;
+            if batch.any_lent() {
+                held = taken;
+                break;
+            }
+            give_back(&self.burst, taken, &mut view);
             if taken < self.burst.len() {
                 break;
             }
         }
-        *full = view.ready(1)? > 0;
-        if frames > 0 {
-            if live.awaits && self.patience > 0 {
-                view.ignore_new();
-                live.awaits = false;
-            }
-            publish(&mut view, live.call.as_ref());
-        }
+        *full = usize::from(view.ready(held as u16 + 1)?) > held;
         if live.memory.is_cut() {
             // What was read are zeros.
             batch.clear();
             return Err(Broken::Cut);
         }
+        if held > 0 {
+            self.lent = Some(Lent { queue: guard, frames: held });
+        } else if frames > 0 {
+            self.tell(live)?;
+        }
         Ok(frames)
+    }
+
+    /// Lets the guest know of what was given back.
+    fn tell(&self, live: &mut Live) -> Result<(), Broken> {
+        let mut view = live.ring.view(&live.memory)?;
+        if live.awaits && self.patience > 0 {
+            view.ignore_new();
+            live.awaits = false;
+        }
+        publish(&mut view, live.call.as_ref());
+        Ok(())
+    }
+
+    fn take_back(&mut self) -> Result<(), Broken> {
+        let Some(Lent { mut queue, frames }) = self.lent.take() else { return Ok(()) };
+        let Some(live) = queue.as_mut() else { return Ok(()) };
+        give_back(&self.burst, frames, &mut live.ring.view(&live.memory)?);
+        self.tell(live)?;
+        if live.memory.is_cut() { Err(Broken::Cut) } else { Ok(()) }
     }
 
     /// Asks the guest to tell of new frames on all queues; says whether there are some already.
@@ -150,27 +195,56 @@ fn plan(burst: &mut Burst, view: &mut View<'_>, budget: usize) -> Result<(), Bro
 
 /// Takes all frames that the batch has room for; says how many.
 #[inline]
-fn take_all(burst: &Burst, view: &mut View<'_>, batch: &mut Batch, header: usize) -> usize {
-    let frames = (0..burst.len()).take_while(|index| take(view, &burst.frame(*index), batch, header));
-    let taken = frames.count();
-    // Apart from the frames: a processor waits for the memory of several of them at once if little else is written
-    // between them.
-    for chain in (0..taken).flat_map(|index| burst.frame(index).chains) {
+fn take_all(burst: &Burst, view: &View<'_>, batch: &mut Batch, header: usize, lender: &Lender) -> usize {
+    let frames = (0..burst.len()).take_while(|index| take(view, &burst.frame(*index), batch, header, lender));
+    frames.count()
+}
+
+/// Gives the first frames of a burst back. Apart from taking them: a processor waits for the memory of several of them
+/// at once if little else is written between them.
+#[inline]
+fn give_back(burst: &Burst, frames: usize, view: &mut View<'_>) {
+    for chain in (0..frames).flat_map(|index| burst.frame(index).chains) {
         view.give_back(chain.head, 0);
     }
-    taken
 }
 
 /// Takes a frame; `false` where the batch has no room.
 #[inline]
-fn take(view: &View<'_>, frame: &Planned<'_>, batch: &mut Batch, header: usize) -> bool {
+fn take(view: &View<'_>, frame: &Planned<'_>, batch: &mut Batch, header: usize, lender: &Lender) -> bool {
     let ([chain], Some(room)) = (frame.chains, batch.room(header)) else { return false };
     if chain.len > room.len() {
         batch.count_truncated();
         return true;
     }
+    if chain.len >= LONG && frame.pieces.len() <= MAX_PIECES {
+        return lend(view, frame.pieces, batch, header, lender);
+    }
     copy(view, frame.pieces, room);
     batch.push(chain.len, header, None);
+    true
+}
+
+/// Takes the beginning of a frame and lends the rest; `false` where the batch has no room.
+#[inline]
+fn lend(view: &View<'_>, pieces: &[Span], batch: &mut Batch, header: usize, lender: &Lender) -> bool {
+    let Some(room) = batch.room(header) else { return false };
+    let mut at = 0;
+    for piece in pieces {
+        let first = piece.first(BEGINNING - at as u32);
+        let end = at + first.len as usize;
+        if let Some(place) = room.get_mut(at..end) {
+            view.read(&first, 0, place);
+        }
+        at = end;
+    }
+    let mut left = BEGINNING;
+    let behind = |piece: &Span| {
+        let first = piece.len.min(left);
+        left -= first;
+        piece.behind(first)
+    };
+    batch.push_lent(at, header, pieces.iter().filter_map(behind).map(Span::piece), lender);
     true
 }
 
@@ -201,9 +275,16 @@ impl RxQueue for VhostRx {
     }
 
     fn receive(&mut self, batch: &mut Batch, budget: usize) -> Drained {
+        self.release();
         self.look(batch, budget).unwrap_or_else(|why| {
             self.device.fail(why);
             Drained::Empty
         })
+    }
+
+    fn release(&mut self) {
+        if let Err(why) = self.take_back() {
+            self.device.fail(why);
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::features::Features;
+
 /// How a port stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
@@ -20,6 +22,14 @@ pub struct Status {
     pub features: u64,
     /// Pairs of queues in use.
     pub pairs: u32,
+}
+
+impl Status {
+    /// The names of the features that were agreed on, as QEMU has them as properties of a card.
+    #[must_use]
+    pub fn feature_names(&self) -> Vec<&'static str> {
+        Features(self.features).names().collect()
+    }
 }
 
 /// Where it is kept, and who is told that it has changed.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use frame::offload::LONG_HEADER;
 use frame::{Capabilities, Frame};
 use ports::batch::MAX_BATCH;
+use ports::lent::Tail;
 use ports::{Batch, Run, SendError, TxQueue};
 
 use crate::broken::Broken;
@@ -143,13 +144,16 @@ fn put_run(
     queue: &[u16],
 ) -> Result<(usize, usize, Option<SendError>), Refusal> {
     let mut all: [&[u8]; MAX_BATCH] = [&[]; MAX_BATCH];
-    let ready = |index: &u16| batch.as_received(usize::from(*index), LONG_HEADER);
+    let ready = |index: &u16| {
+        let received = batch.beginning_as_received(usize::from(*index), LONG_HEADER)?;
+        Some((received, batch.beyond(usize::from(*index))))
+    };
     let mut refused = None;
-    for (place, received) in all.iter_mut().zip(queue.iter().map_while(ready)) {
+    for (place, (received, beyond)) in all.iter_mut().zip(queue.iter().map_while(ready)) {
         if !burst.has_room() {
             break;
         }
-        match plan(burst, view, features, received.len() - LONG_HEADER + features.header()) {
+        match plan(burst, view, features, received.len() - LONG_HEADER + features.header() + beyond) {
             Ok(()) => *place = received,
             Err(Refusal::Egress(why)) => {
                 refused = Some(why);
@@ -158,23 +162,32 @@ fn put_run(
             Err(broken) => return Err(broken),
         }
     }
-    let frames = &all[..burst.len()];
+    let frames =
+        all[..burst.len()].iter().zip(queue).map(|(received, index)| (*received, usize::from(*index)));
     let one_each = features.header() == LONG_HEADER && !burst.is_scattered();
-    for (index, received) in frames.iter().enumerate() {
-        match burst.frame(index).pieces {
-            [piece] if one_each => put_whole(view, piece, features, received),
+    for (nth, (received, index)) in frames.clone().enumerate() {
+        match burst.frame(nth).pieces {
+            [piece] if one_each => {
+                put_whole(view, piece, features, received);
+                put_behind(view, piece, received.len(), batch.tail(index));
+            }
             _ => {
                 let (header, frame) = received.split_at(LONG_HEADER);
-                put(view, &burst.frame(index), features, plain_header(header, features), [frame, &[], &[]]);
+                let header = plain_header(header, features);
+                put(view, &burst.frame(nth), features, header, [frame, &[], &[]], batch.tail(index));
             }
         }
+    }
+    if batch.any_lent() && frames.clone().any(|(_, index)| batch.tail(index).is_cut()) {
+        // Zeros stand there instead of a frame.
+        return Ok((0, 0, Some(SendError::FAULT)));
     }
     // Apart from the frames: a processor waits for the memory of several of them at once if little else is written
     // between them.
     let mut bytes = 0;
-    for (index, received) in frames.iter().enumerate() {
-        let len = received.len() - LONG_HEADER;
-        give_back(view, &burst.frame(index), features.header() + len);
+    for (nth, (received, index)) in frames.enumerate() {
+        let len = received.len() - LONG_HEADER + batch.beyond(index);
+        give_back(view, &burst.frame(nth), features.header() + len);
         bytes += len;
     }
     Ok((burst.len(), bytes, refused))
@@ -195,17 +208,35 @@ fn put_whole(view: &View<'_>, piece: &Span, features: Features, received: &[u8])
         && view.write(piece, LONG_HEADER, frame);
 }
 
-/// Puts a frame, in parts, where it is planned.
+/// Puts what of a frame is lent into its piece, from byte `at` on.
+#[inline]
+fn put_behind(view: &View<'_>, piece: &Span, mut at: usize, tail: Tail<'_>) {
+    for (mapping, offset, len) in tail.pieces() {
+        view.copy(piece, at, mapping, offset, len);
+        at += len;
+    }
+}
+
+/// Puts a frame, in parts, where it is planned, and what is lent of it behind them.
 fn put(
     view: &View<'_>,
     planned: &Planned<'_>,
     features: Features,
     mut header: [u8; LONG_HEADER],
     parts: [&[u8]; 3],
+    tail: Tail<'_>,
 ) {
     let buffers = planned.chains.len() as u16;
     header[NUM_BUFFERS..].copy_from_slice(&buffers.to_le_bytes());
-    write(view, planned.pieces, [&header[..features.header()], parts[0], parts[1], parts[2]]);
+    let mut places = Places::new(planned.pieces);
+    for part in [&header[..features.header()], parts[0], parts[1], parts[2]] {
+        places.fill(part.len(), |piece, at, from, len| {
+            part.get(from..from + len).is_some_and(|bytes| view.write(piece, at, bytes))
+        });
+    }
+    for (mapping, offset, len) in tail.pieces() {
+        places.fill(len, |piece, at, from, len| view.copy(piece, at, mapping, offset + from, len));
+    }
 }
 
 /// Gives the chains of a frame of `len` bytes back, header included.
@@ -219,17 +250,29 @@ fn give_back(view: &mut View<'_>, planned: &Planned<'_>, len: usize) {
     }
 }
 
-fn write(view: &View<'_>, pieces: &[Span], parts: [&[u8]; 4]) {
-    let mut places = pieces.iter();
-    let (mut place, mut at) = (places.next(), 0);
-    for mut part in parts {
-        while let (Some(piece), false) = (place, part.is_empty()) {
-            let (now, later) = part.split_at(part.len().min(piece.len as usize - at));
-            view.write(piece, at, now);
-            part = later;
-            at += now.len();
-            if at == piece.len as usize {
-                (place, at) = (places.next(), 0);
+/// Pieces that are filled one behind the other.
+struct Places<'a> {
+    pieces: std::slice::Iter<'a, Span>,
+    piece: Option<&'a Span>,
+    at: usize,
+}
+
+impl<'a> Places<'a> {
+    fn new(pieces: &'a [Span]) -> Self {
+        let mut pieces = pieces.iter();
+        Self { piece: pieces.next(), pieces, at: 0 }
+    }
+
+    /// Lets `put` fill the next `len` bytes: in which piece, from which byte of it on, which of these bytes, and how many.
+    fn fill(&mut self, len: usize, put: impl Fn(&Span, usize, usize, usize) -> bool) {
+        let mut done = 0;
+        while let (Some(piece), true) = (self.piece, done < len) {
+            let now = (len - done).min(piece.len as usize - self.at);
+            put(piece, self.at, done, now);
+            done += now;
+            self.at += now;
+            if self.at == piece.len as usize {
+                (self.piece, self.at) = (self.pieces.next(), 0);
             }
         }
     }
@@ -260,6 +303,10 @@ impl TxQueue for VhostTx {
     }
 
     fn send(&mut self, frame: &Frame<'_>) -> Result<(), SendError> {
+        self.send_lent(frame, Tail::NONE)
+    }
+
+    fn send_lent(&mut self, frame: &Frame<'_>, tail: Tail<'_>) -> Result<(), SendError> {
         let pieces = frame.pieces();
         let queue = self.queue_for(pieces.head);
         self.with_ring(queue, |view, features, burst| {
@@ -268,9 +315,12 @@ impl TxQueue for VhostTx {
                 header = [0; LONG_HEADER];
             }
             let parts = [pieces.head, pieces.tags.as_slice(), pieces.rest];
-            let len = parts.iter().map(|part| part.len()).sum::<usize>();
+            let len = parts.iter().map(|part| part.len()).sum::<usize>() + frame.beyond();
             plan(burst, view, features, features.header() + len)?;
-            put(view, &burst.frame(0), features, header, parts);
+            put(view, &burst.frame(0), features, header, parts, tail);
+            if tail.is_cut() {
+                return Err(Refusal::Egress(SendError::FAULT));
+            }
             give_back(view, &burst.frame(0), features.header() + len);
             Ok(())
         })
@@ -281,7 +331,7 @@ impl TxQueue for VhostTx {
         let mut left = queue;
         // One lock for all that go to the same ring.
         while let Some(first) =
-            left.first().and_then(|index| batch.as_received(usize::from(*index), LONG_HEADER))
+            left.first().and_then(|index| batch.beginning_as_received(usize::from(*index), LONG_HEADER))
         {
             let ring = self.queue_for(&first[LONG_HEADER..]);
             let several = (self.device.usable() & RECEIVING).count_ones() > 1;

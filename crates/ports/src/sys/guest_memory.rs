@@ -87,6 +87,22 @@ impl Mapping {
         true
     }
 
+    /// Copies `len` bytes at `offset` of it to a place in the same or another one; says whether both reach so far.
+    #[inline]
+    #[must_use]
+    pub fn copy(&self, offset: usize, to: &Self, at: usize, len: usize) -> bool {
+        let (Some(from), Some(to)) = (self.place(offset, len), to.place(at, len)) else { return false };
+        // SAFETY: as for reading and writing; both may be parts of the same, and this copy may overlap.
+        unsafe { std::ptr::copy(from, to, len) };
+        true
+    }
+
+    /// A place in it, for the kernel to read from while this is mapped.
+    #[inline]
+    pub(super) fn vector(&self, offset: usize, len: usize) -> Option<libc::iovec> {
+        Some(libc::iovec { iov_base: self.place(offset, len)?.cast(), iov_len: len })
+    }
+
     #[inline]
     fn place(&self, offset: usize, len: usize) -> Option<*mut u8> {
         let ends = offset.checked_add(len)? <= self.region.size();

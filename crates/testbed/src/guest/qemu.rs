@@ -70,6 +70,11 @@ impl Qemu {
         Ok(self.ready)
     }
 
+    /// It takes commands, having done so in another process.
+    pub(super) fn is_ready_already(&mut self) {
+        self.ready = true;
+    }
+
     /// Resets it, and waits until it takes commands again.
     pub(super) fn reboot(&mut self, who: &dyn fmt::Display) -> Result<()> {
         self.console.tell("reboot -f")?;

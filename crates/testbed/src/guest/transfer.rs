@@ -40,10 +40,30 @@ pub fn guest_to_namespace(from: &mut Guest, to: &Namespace, address: &str, bytes
 /// # Errors
 /// No connection, or no progress for 10 seconds.
 pub fn namespace_to_guest(from: &Namespace, to: &mut Guest, address: &str, bytes: u64) -> Result<Transfer> {
+    namespace_to_guest_while(from, to, address, bytes, |_| Ok(()))
+}
+
+/// [`namespace_to_guest`], and does something to the guest meanwhile.
+///
+/// # Errors
+/// As [`namespace_to_guest`], and what that says.
+pub fn namespace_to_guest_while(
+    from: &Namespace,
+    to: &mut Guest,
+    address: &str,
+    bytes: u64,
+    work: impl FnOnce(&mut Guest) -> Result<()>,
+) -> Result<Transfer> {
     let ip: IpAddr = address.parse().with_context(|| format!("{address} is no address"))?;
     listen(to)?;
     let start = Instant::now();
-    from.enter(|| tcp::send(SocketAddr::new(ip, PORT), bytes))?.with_context(|| format!("to {address}"))?;
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| from.enter(|| tcp::send(SocketAddr::new(ip, PORT), bytes)));
+        let worked = work(to);
+        let sent = sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        sent?.with_context(|| format!("to {address}"))?;
+        worked
+    })?;
     received(to, bytes, start)
 }
 

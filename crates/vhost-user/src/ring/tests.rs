@@ -197,7 +197,7 @@ fn memory_that_says_anything_ends_with_a_reason_and_nothing_else() {
     out.room(LONG_HEADER).unwrap()[..LONG_HEADER + 1514].fill(0);
     out.push(LONG_HEADER + 1514, LONG_HEADER, None);
     let mut random = Random(0x5eed);
-    let (mut broken, mut received, mut sent) = (0, 0, 0);
+    let (mut broken, mut received, mut sent, mut lent) = (0, 0, 0, 0);
     for step in 0..1_000_000 {
         if device.usable() == 0 {
             let features = Features(Features::offered(true).0 & random.next());
@@ -230,8 +230,15 @@ fn memory_that_says_anything_ends_with_a_reason_and_nothing_else() {
         rx.receive(&mut batch, 64);
         received += batch.len();
         batch.take_truncated();
-        sent += tx.send_run(&out, &[0]).frames;
+        lent += usize::from(batch.any_lent());
+        // What came in goes out again, or something that is longer than most buffers.
+        let all: Vec<u16> = (0..batch.len() as u16).collect();
+        sent += match random.next() >> 9 & 1 {
+            0 => tx.send_run(&batch, &all).frames,
+            _ => tx.send_run(&out, &[0]).frames,
+        };
         tx.flush();
+        rx.release();
         if let Some(why) = device.take_broken() {
             assert!(!why.to_string().is_empty() && device.usable() == 0, "{step}");
             broken += 1;
@@ -239,5 +246,6 @@ fn memory_that_says_anything_ends_with_a_reason_and_nothing_else() {
         }
     }
     // It was not all in vain.
-    assert!(broken > 1000 && received > 1000 && sent > 1000, "{broken} {received} {sent}");
+    let all = [broken, received, sent, lent];
+    assert!(all.iter().all(|count| *count > 1000), "{all:?}");
 }
