@@ -1,11 +1,14 @@
 //! switchd as a subject, in the shape in which it ships: the process, its control socket, two raw ports on
-//! veths, two TAPs, and the host's own port.
+//! veths or two that share memory, two TAPs, and the host's own port.
+
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use bridge::{EntryKind, Membership, PortState, VlanProtocol};
 use control::types::{self, BridgeChange, FdbFilter, NewFdbEntry, NewVlans, PortChange};
 use control::{Client, ClientError};
 use frame::{MacAddr, Vid};
+use tempfile::TempDir;
 use testbed::{Switchd, wait_until};
 
 use crate::differences::RAW;
@@ -14,10 +17,22 @@ use crate::step::{End, Entry, Flag, Member, PORTS, Step, Tags};
 use crate::subject::{Subject, View};
 use crate::wires::{SOON, Wires};
 
+/// What the first ports are; the others are TAPs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// `raw`, on veths.
+    Veths,
+    /// `vhost-user`, with cards.
+    Cards,
+}
+
 /// A running switchd.
 #[derive(Debug)]
 pub struct Daemon {
     wires: Wires,
+    first: First,
+    /// Of ports that share memory.
+    sockets: TempDir,
     switchd: Switchd,
     client: Client,
     tags: Tags,
@@ -33,18 +48,24 @@ impl Daemon {
     ///
     /// # Errors
     /// The kernel refuses something, most likely for want of root, or switchd does not start.
-    pub fn new(tags: Tags) -> Result<Self> {
-        let mut wires = Wires::new("switchd", 1..=RAW)?;
+    pub fn new(tags: Tags, first: First) -> Result<Self> {
+        let veths = if first == First::Veths { RAW } else { 0 };
+        let mut wires = Wires::new("switchd", 1..=veths)?;
         for tap in (RAW + 1..=PORTS).map(|port| End::Port(port).to_string()).chain([End::Host.to_string()]) {
             wires.switch.ip(&format!("tuntap add {tap} mode tap"))?;
             wires.switch.ip(&format!("link set {tap} address {HOST_MAC} up"))?;
         }
-        for end in End::all() {
+        for end in
+            End::all().filter(|end| !matches!(end, End::Port(port) if (veths + 1..=RAW).contains(port)))
+        {
             wires.open(end)?;
         }
-        let (switchd, client) = start(&wires, tags)?;
+        let sockets = tempfile::tempdir()?;
+        let (switchd, client) = start(&mut wires, tags, first, sockets.path())?;
         Ok(Self {
             wires,
+            first,
+            sockets,
             switchd,
             client,
             tags,
@@ -64,10 +85,11 @@ impl Daemon {
             "switchd ended badly:\n{}",
             self.switchd.log().join("\n")
         );
-        let ports: Vec<String> = (1..=PORTS).map(|port| format!("link set p{port} up mtu {MTU}")).collect();
+        let devices = if self.first == First::Veths { 1..=PORTS } else { RAW + 1..=PORTS };
+        let ports: Vec<String> = devices.map(|port| format!("link set p{port} up mtu {MTU}")).collect();
         self.wires.switch.ip_batch(&ports)?;
         (self.only_frames, self.no_linklocal_learn) = (false, false);
-        (self.switchd, self.client) = start(&self.wires, self.tags)?;
+        (self.switchd, self.client) = start(&mut self.wires, self.tags, self.first, self.sockets.path())?;
         self.wires.receive().map(drop)
     }
 
@@ -139,16 +161,23 @@ impl Daemon {
     }
 }
 
-fn start(wires: &Wires, tags: Tags) -> Result<(Switchd, Client)> {
+fn start(wires: &mut Wires, tags: Tags, first: First, sockets: &Path) -> Result<(Switchd, Client)> {
     let filtering = tags == Tags::Vlans;
     let mut config = format!(
         "[bridge]\nageing_time = \"{AGEING}ms\"\nvlan_filtering = {filtering}\n[ports.br0]\ntype = \"tap\"\nhost = true\n"
     );
     for port in 1..=PORTS {
-        let kind = if port <= RAW { "type = \"raw\"\nexclusive = true" } else { "type = \"tap\"" };
+        let kind = match first {
+            _ if port > RAW => "type = \"tap\"".to_owned(),
+            First::Veths => "type = \"raw\"\nexclusive = true".to_owned(),
+            First::Cards => format!("type = \"vhost-user\"\nsocket = \"{}/p{port}\"", sockets.display()),
+        };
         config += &format!("[ports.p{port}]\n{kind}\n");
     }
     let switchd = Switchd::start(&wires.switch, &config)?;
+    if first == First::Cards {
+        (1..=RAW).try_for_each(|port| wires.connect(port, &sockets.join(format!("p{port}"))))?;
+    }
     let mut client = switchd.control()?;
     let mut ready = || -> Result<bool, ClientError> {
         let up = |port: &types::Port| port.device.as_ref().is_some_and(|device| device.up);

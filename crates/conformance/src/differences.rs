@@ -5,7 +5,7 @@
 use bridge::{EntryKind, PortState};
 use frame::MacAddr;
 
-use crate::generator::HOST_MAC;
+use crate::generator::{HOST_MAC, MTU};
 use crate::run::World;
 use crate::step::{End, PORTS, Step};
 
@@ -156,6 +156,16 @@ pub fn leaves_out(world: &World, step: &Step) -> Option<&'static str> {
         return Some("with nothing behind the EtherType");
     }
     ALL.iter().find(|difference| (difference.leaves_out)(world, step)).map(|difference| difference.about)
+}
+
+/// Whether a step shows that a port has an MTU: one that shares memory with a guest has none.
+#[must_use]
+pub(crate) fn needs_mtu(step: &Step) -> bool {
+    match step {
+        Step::Mtu { .. } => true,
+        Step::Frame { bytes, .. } => bytes.len() > 14 + MTU as usize,
+        _ => false,
+    }
 }
 
 /// The table of the documentation.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::core::Core;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, First};
+use crate::differences;
 use crate::generator::Generator;
 use crate::kernel::Kernel;
 use crate::run::{Mode, Outcome, run};
@@ -32,6 +33,7 @@ pub struct Suite {
     kernel: Kernel,
     switchd: Compared,
     tags: Tags,
+    first: First,
 }
 
 /// What is compared with Linux.
@@ -81,8 +83,16 @@ impl Suite {
     /// # Errors
     /// The kernel refuses something, most likely for want of root, or switchd does not start.
     pub fn new(tags: Tags) -> Result<Self> {
-        let daemon = Box::new(Daemon::new(tags)?);
-        Ok(Self { kernel: Kernel::new(tags)?, switchd: Compared::Daemon(daemon), tags })
+        Self::with(tags, First::Veths)
+    }
+
+    /// Both, and the first ports of switchd are such.
+    ///
+    /// # Errors
+    /// As [`Suite::new`].
+    pub fn with(tags: Tags, first: First) -> Result<Self> {
+        let daemon = Box::new(Daemon::new(tags, first)?);
+        Ok(Self { kernel: Kernel::new(tags)?, switchd: Compared::Daemon(daemon), tags, first })
     }
 
     /// Linux and the core alone, where VLANs are told apart; their states are set too.
@@ -92,7 +102,7 @@ impl Suite {
     pub fn of_core() -> Result<Self> {
         let tags = Tags::Vlans;
         let core = Box::new(Core::in_real_time(tags));
-        Ok(Self { kernel: Kernel::new(tags)?, switchd: Compared::Core(core), tags })
+        Ok(Self { kernel: Kernel::new(tags)?, switchd: Compared::Core(core), tags, first: First::Veths })
     }
 
     fn generator(&self, seed: u64) -> Generator {
@@ -133,7 +143,10 @@ impl Suite {
         let mut generator = self.generator(seed);
         let mut report = Report::default();
         for case in 1..=cases {
-            let steps = generator.case(FRAMES);
+            let mut steps = generator.case(FRAMES);
+            if self.first == First::Cards {
+                steps.retain(|step| !differences::needs_mtu(step));
+            }
             let outcome = self.replay(&steps)?;
             report.frames += outcome.frames;
             report.steps += outcome.steps;

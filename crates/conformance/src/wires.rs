@@ -2,10 +2,11 @@
 //! nothing is on a wire but what the test sends.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use testbed::{Namespace, wait_until};
+use testbed::{Card, Namespace, wait_until};
 
 use crate::generator::HOST_MAC;
 use crate::socket::EndSocket;
@@ -23,13 +24,37 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) struct Wires {
     pub(crate) switch: Namespace,
     ends: Namespace,
-    sockets: BTreeMap<End, EndSocket>,
+    far: BTreeMap<End, Far>,
+}
+
+/// What is at the far end of a wire.
+#[derive(Debug)]
+enum Far {
+    Socket(EndSocket),
+    /// Of a port that shares memory.
+    Card(Box<Card>),
+}
+
+impl Far {
+    fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::Socket(socket) => socket.send(bytes),
+            Self::Card(card) => card.send(bytes),
+        }
+    }
+
+    fn receive(&mut self) -> Result<Vec<Vec<u8>>> {
+        match self {
+            Self::Socket(socket) => socket.receive(),
+            Self::Card(card) => card.receive(),
+        }
+    }
 }
 
 impl Wires {
     /// Two namespaces, and a veth from `pN` in the switch's to `eN` in the other for each of these ports.
     pub(crate) fn new(label: &str, ports: impl Iterator<Item = u8>) -> Result<Self> {
-        let wires = Self { switch: quiet(label)?, ends: quiet("ends")?, sockets: BTreeMap::new() };
+        let wires = Self { switch: quiet(label)?, ends: quiet("ends")?, far: BTreeMap::new() };
         let (here, there) = (wires.switch.name(), wires.ends.name());
         for port in ports {
             testbed::command::run(&format!(
@@ -51,26 +76,35 @@ impl Wires {
             Some(device) => EndSocket::open(&self.ends, &device)?,
             None => EndSocket::open(&self.switch, &end.to_string())?,
         };
-        self.sockets.insert(end, socket);
+        self.far.insert(end, Far::Socket(socket));
         Ok(())
     }
 
-    pub(crate) fn send(&self, end: End, bytes: &[u8]) -> Result<()> {
-        self.sockets.get(&end).with_context(|| format!("no socket on {end}"))?.send(bytes)
+    /// Connects a card to a port that shares memory, in place of what was there.
+    pub(crate) fn connect(&mut self, port: u8, socket: &Path) -> Result<()> {
+        self.far.insert(End::Port(port), Far::Card(Box::new(Card::connect(socket)?)));
+        Ok(())
+    }
+
+    pub(crate) fn send(&mut self, end: End, bytes: &[u8]) -> Result<()> {
+        self.far.get_mut(&end).with_context(|| format!("nothing at {end}"))?.send(bytes)
     }
 
     /// What came out anywhere since the last call.
-    pub(crate) fn receive(&self) -> Result<Vec<Delivery>> {
+    pub(crate) fn receive(&mut self) -> Result<Vec<Delivery>> {
         let mut all = Vec::new();
-        for (end, socket) in &self.sockets {
-            all.extend(socket.receive()?.into_iter().map(|bytes| (*end, bytes)));
+        for (end, far) in &mut self.far {
+            all.extend(far.receive()?.into_iter().map(|bytes| (*end, bytes)));
         }
         all.sort_unstable();
         Ok(all)
     }
 
     /// Sets a port's device up or down and waits until the kernel has told everybody, the far end too.
-    pub(crate) fn set_link(&self, port: u8, up: bool) -> Result<()> {
+    pub(crate) fn set_link(&mut self, port: u8, up: bool) -> Result<()> {
+        if let Some(Far::Card(card)) = self.far.get_mut(&End::Port(port)) {
+            return card.set_link(up);
+        }
         self.switch.ip(&format!("link set p{port} {}", if up { "up" } else { "down" }))?;
         let state = if up { "UP" } else { "DOWN" };
         let mut devices = vec![(&self.switch, format!("p{port}"))];

@@ -1,6 +1,7 @@
 //! Linux and switchd with the same frames and commands: a fixed seed, and one that no run had before.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use conformance::daemon::First;
 use conformance::step::Tags;
 use conformance::suite::{FRAMES, Suite, fresh_seed};
 use conformance::wrong;
@@ -8,8 +9,7 @@ use conformance::wrong;
 /// What at least was compared with each seed.
 const AT_LEAST: usize = 2_000;
 
-fn compare(seed: u64) {
-    let mut suite = Suite::new(Tags::Opaque).unwrap();
+fn compare(mut suite: Suite, seed: u64) {
     // Some frames are left out: they would show a deliberate difference.
     let report = suite.compare(seed, AT_LEAST / FRAMES + 3).unwrap();
     println!(
@@ -24,12 +24,18 @@ fn compare(seed: u64) {
 
 #[test]
 fn switchd_does_what_linux_does() {
-    compare(1);
+    compare(Suite::new(Tags::Opaque).unwrap(), 1);
 }
 
 #[test]
 fn switchd_does_what_linux_does_with_a_fresh_seed() {
-    compare(fresh_seed().unwrap());
+    compare(Suite::new(Tags::Opaque).unwrap(), fresh_seed().unwrap());
+}
+
+/// Ports of guests that share their memory are ports like any other.
+#[test]
+fn switchd_does_what_linux_does_with_vhost_user_ports() {
+    compare(Suite::with(Tags::Opaque, First::Cards).unwrap(), fresh_seed().unwrap());
 }
 
 #[test]
