@@ -208,6 +208,17 @@ pub struct DropCount {
     pub frames: u64,
 }
 
+/// Who shares memory with a `vhost-user` port.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guest {
+    pub connected: bool,
+    pub queue_pairs: u32,
+    pub features: Vec<String>,
+    pub disconnects: u64,
+    #[serde(default)]
+    pub why: Option<String>,
+}
+
 /// One port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
@@ -220,6 +231,8 @@ pub struct Port {
     pub counters: Counters,
     pub drops: Vec<DropCount>,
     pub kernel: KernelLosses,
+    #[serde(default)]
+    pub guest: Option<Guest>,
 }
 
 /// The kinds of FDB entry.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use control::Client;
-use control::types::{Port, PortChange, PortState};
+use control::types::{Device, Port, PortChange, PortState};
 use serde_json::{Value, json};
 
 use crate::arguments::{PortAction, PortSet};
@@ -122,7 +122,10 @@ fn as_json(port: &Port, master: &str) -> Value {
     });
     let Value::Object(fields) = &mut object else { return object };
     fields.extend(flags(port).map(|(name, on)| (name.to_owned(), json!(on))));
-    if let Some(device) = &port.device {
+    if let Some(guest) = &port.guest {
+        fields.insert("guest".to_owned(), json!(guest));
+    }
+    if let Some(device) = of_the_kernel(port) {
         let mut put = |key: &str, value: Value| fields.insert(key.to_owned(), value);
         put("ifindex", json!(device.ifindex));
         put("address", json!(device.mac));
@@ -134,14 +137,19 @@ fn as_json(port: &Port, master: &str) -> Value {
     object
 }
 
+/// The device, where it is one that the kernel knows.
+fn of_the_kernel(port: &Port) -> Option<&Device> {
+    port.device.as_ref().filter(|_| port.guest.is_none())
+}
+
 fn text(port: &Port, master: &str, form: Form) -> String {
-    let index = port.device.as_ref().map_or_else(|| "-".to_owned(), |device| device.ifindex.to_string());
+    let index = of_the_kernel(port).map_or_else(|| "-".to_owned(), |device| device.ifindex.to_string());
     let mut text = format!("{index}: {}", port.name);
     if port.device_name != port.name {
         text += &format!("@{}", port.device_name);
     }
     text += &format!(": {} {}", port.kind, link(port));
-    if let Some(device) = &port.device {
+    if let Some(device) = of_the_kernel(port) {
         text += &format!(" mtu {}", device.mtu);
     }
     text += &format!(" master {master} state {}", word(&PortState::ALL, port.settings.state));
@@ -170,7 +178,7 @@ fn details(port: &Port) -> String {
     if let Some(max) = settings.max_macs {
         text += &format!(" max_macs {max}");
     }
-    if let Some(device) = &port.device {
+    if let Some(device) = of_the_kernel(port) {
         let exclusive = if device.exclusive { "on" } else { "off" };
         text += &format!(" address {} exclusive {exclusive}", device.mac);
         if device.qdisc_bypass {
@@ -180,7 +188,20 @@ fn details(port: &Port) -> String {
             text += " (its interface is in another network namespace)";
         }
     }
-    text + "\n"
+    text.push('\n');
+    if let Some(guest) = &port.guest {
+        let connected = if guest.connected { "connected" } else { "not connected" };
+        text +=
+            &format!("    guest {connected} queues {} disconnects {}", guest.queue_pairs, guest.disconnects);
+        if !guest.features.is_empty() {
+            text += &format!(" features {}", guest.features.join(","));
+        }
+        if let Some(why) = &guest.why {
+            text += &format!(" ({why})");
+        }
+        text.push('\n');
+    }
+    text
 }
 
 fn statistics(port: &Port) -> String {

@@ -54,6 +54,7 @@ impl Control {
             counters: show_counters(counters),
             drops: show_drops(counters),
             kernel: KernelLosses { device_tx_dropped: device.map(|device| device.tx_dropped), socket_lost },
+            guest: held.and_then(|held| held.guest.as_ref()).map(|guest| show_guest(&guest.status())),
         }
     }
 
@@ -165,6 +166,16 @@ fn show_device(held: &Held) -> Device {
         exclusive: held.exclusive,
         qdisc_bypass: held.qdisc_bypass,
         moved: held.moved,
+    }
+}
+
+fn show_guest(status: &vhost_user::Status) -> types::Guest {
+    types::Guest {
+        connected: status.connected,
+        queue_pairs: status.pairs,
+        features: status.feature_names().into_iter().map(str::to_owned).collect(),
+        disconnects: status.sessions,
+        why: status.why.clone(),
     }
 }
 

@@ -223,10 +223,11 @@ fn detail(screen: &Screen, port: &Port, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn facts(screen: &Screen, port: &Port) -> Vec<Line<'static>> {
-    let device = port.device.as_ref().map_or_else(
-        || format!("waits for {}", port.device_name),
-        |device| format!("{} {} mtu {}", device.name, device.mac, device.mtu),
-    );
+    let device = match (&port.guest, &port.device) {
+        (Some(guest), _) if guest.connected => format!("a guest, {} queues", guest.queue_pairs),
+        (None, Some(device)) => format!("{} {} mtu {}", device.name, device.mac, device.mtu),
+        _ => format!("waits for {}", port.device_name),
+    };
     let state = word(&control::types::PortState::ALL, port.settings.state);
     let counters = &port.counters;
     let Rates { rx_frames, tx_frames, drops, .. } = screen.rates(port);

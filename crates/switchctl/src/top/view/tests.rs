@@ -42,6 +42,7 @@ fn port(name: &str, rx_bytes: u64, drops: u64) -> Port {
         counters: Counters { rx_bytes, rx_frames: rx_bytes / 100, ..Counters::default() },
         drops: vec![DropCount { reason: "mtu".to_owned(), frames: drops }],
         kernel: KernelLosses::default(),
+        guest: None,
     }
 }
 
