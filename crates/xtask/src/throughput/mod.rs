@@ -71,7 +71,7 @@ pub(crate) struct Throughput {
     #[arg(long, conflicts_with_all = ["subjects", "before"])]
     watched: bool,
     /// Compare ports on the memory of virtual machines instead, with DPDK's dpdk-testpmd as two of them
-    #[arg(long, conflicts_with_all = ["subjects", "only", "wiring", "vlan", "watched", "before"])]
+    #[arg(long, conflicts_with_all = ["subjects", "only", "wiring", "vlan", "watched"])]
     vhost_user: bool,
     /// Compare switchd with this other build of it instead
     #[arg(long, value_name = "SWITCHD", conflicts_with = "subjects")]
@@ -104,7 +104,7 @@ pub(crate) fn run(options: &Throughput) -> Result<()> {
     };
     let subjects = options.subjects();
     ensure!(
-        !options.vhost_user || subjects.contains(&Subject::DpdkLoop),
+        !options.vhost_user || Subject::DpdkLoop.missing().is_none(),
         "--vhost-user needs dpdk-testpmd for its guests: install the package dpdk-dev"
     );
     let mut bench = Bench {
@@ -162,7 +162,7 @@ impl Throughput {
     /// Those that are wanted and here; says which are not.
     fn subjects(&self) -> Vec<Subject> {
         let wanted = match self.subjects.as_slice() {
-            _ if self.vhost_user => &subject::ON_SHARED_MEMORY[..],
+            _ if self.vhost_user && self.before.is_none() => &subject::ON_SHARED_MEMORY[..],
             _ if self.vlan => &[Subject::Switchd, Subject::Filtering][..],
             _ if self.watched => &[Subject::Switchd, Subject::Captured, Subject::Mirrored],
             _ if self.before.is_some() => &[Subject::Switchd, Subject::Before],

@@ -31,8 +31,10 @@ impl SharedMemory {
         let sockets = [left.as_path(), right.as_path()];
         let connect = || testpmd::Guests::start(&namespace, here, sockets, false, SENDER_CORE);
         let (guests, switch) = match subject {
-            Subject::Switchd => {
-                let switch = switchd(&namespace, here, sockets, programs)?;
+            Subject::Switchd | Subject::Before => {
+                let before = programs.before.as_deref().filter(|_| subject == Subject::Before);
+                let program = before.unwrap_or(&programs.switchd);
+                let switch = switchd(&namespace, here, sockets, program)?;
                 (connect()?, vec![switch])
             }
             Subject::DpdkLoop => {
@@ -51,10 +53,10 @@ impl SharedMemory {
     }
 }
 
-fn switchd(namespace: &Namespace, here: &Path, sockets: [&Path; 2], programs: &Programs) -> Result<Process> {
+fn switchd(namespace: &Namespace, here: &Path, sockets: [&Path; 2], program: &Path) -> Result<Process> {
     let port = |number: usize| {
         format!("[ports.p{number}]\ntype = \"vhost-user\"\nsocket = \"{}\"\n", sockets[number].display())
     };
     let text = format!("[bridge]\nname = \"{}\"\n{}{}", namespace.name(), port(0), port(1));
-    start_switchd(namespace, here, &programs.switchd, &text)
+    start_switchd(namespace, here, program, &text)
 }
