@@ -22,7 +22,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub use console::Answer;
 pub use lab::{Lab, test_in_lab};
 use qemu::{Qemu, Size};
-pub use transfer::{guest_to_guest, guest_to_namespace, namespace_to_guest, namespace_to_guest_while};
+pub use transfer::{Unread, fill_guest, guest_to_guest, guest_to_namespace, namespace_to_guest};
 
 use crate::{Namespace, Ping, command, wait_until};
 

@@ -50,8 +50,12 @@ pub fn tcp_transfer(from: &Namespace, to: &Namespace, address: &str, bytes: u64)
 }
 
 pub(crate) fn send(target: SocketAddr, bytes: u64) -> Result<()> {
-    let mut stream = TcpStream::connect_timeout(&target, STALL)?;
-    stream.set_write_timeout(Some(STALL))?;
+    send_by(TcpStream::connect_timeout(&target, STALL)?, bytes, STALL)
+}
+
+/// [`send`] over a connection, of which no progress for `stall` is an error.
+pub(crate) fn send_by(mut stream: TcpStream, bytes: u64, stall: Duration) -> Result<()> {
+    stream.set_write_timeout(Some(stall))?;
     let block = pattern::block();
     let mut position = 0;
     while position < bytes {
@@ -60,7 +64,7 @@ pub(crate) fn send(target: SocketAddr, bytes: u64) -> Result<()> {
     }
     stream.shutdown(Shutdown::Write)?;
     // Stay until the receiver has read the end, so that a reset can't overtake the last bytes.
-    stream.set_read_timeout(Some(STALL))?;
+    stream.set_read_timeout(Some(stall))?;
     let _ = stream.read(&mut [0])?;
     Ok(())
 }

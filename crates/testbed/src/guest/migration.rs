@@ -13,27 +13,34 @@ use crate::{Namespace, wait_until};
 /// Ample time to write a guest's memory to a file, and to read it.
 const LONG: Duration = Duration::from_secs(60);
 
+/// When so many kilobytes are left to be written down most are.
+const MOST: u64 = 60_000;
+
 const PROMPT: &str = "(qemu) ";
 
 impl Guest {
     /// Writes the guest to `file` while it runs, ends its QEMU, and starts another one in `namespace` that goes on with
-    /// it; says how long it stood. Its options must name a monitor.
+    /// it; says how long it stood. Once most of its memory was written for the first time `meanwhile` happens. Its options
+    /// must name a monitor.
     ///
     /// # Errors
-    /// QEMU refuses; the message says why.
-    pub fn move_through(&mut self, namespace: &Namespace, file: &Path) -> Result<Duration> {
+    /// QEMU refuses; the message says why. Or what `meanwhile` says.
+    pub fn move_through(
+        &mut self,
+        namespace: &Namespace,
+        file: &Path,
+        meanwhile: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<Duration> {
         let socket = self.options.monitor.clone().context("the guest has no monitor")?;
         let mut monitor = Monitor::connect(&socket)?;
-        monitor.ask("migrate_set_parameter max-bandwidth 1G")?;
+        monitor.ask("migrate_set_parameter max-bandwidth 40M")?;
         let answer = monitor.ask(&format!("migrate -d \"exec:cat > {}\"", file.display()))?;
         ensure!(answer.is_empty(), "QEMU refuses to write the guest down: {answer}");
-        let mut status = String::new();
-        let ended = || {
-            status = monitor.ask("info migrate").unwrap_or_else(|error| error.to_string());
-            ["completed", "failed", "cancelled"].iter().any(|end| status.contains(end))
-        };
-        wait_until(LONG, "the guest is written down", ended).with_context(|| status.clone())?;
-        ensure!(status.contains("completed"), "the guest was not written down: {status}");
+        monitor.wait_for("most of it is written down", |status| (1..MOST).contains(&left(status)))?;
+        monitor.ask("migrate_set_parameter max-bandwidth 4K")?;
+        meanwhile(self)?;
+        monitor.ask("migrate_set_parameter max-bandwidth 1G")?;
+        monitor.wait_for("the guest is written down", |status| status.contains("completed"))?;
         let stood = Instant::now();
         self.qemu.end();
         let incoming = format!("exec:cat {}", file.display());
@@ -44,6 +51,12 @@ impl Guest {
         wait_until(LONG, "the guest goes on", running)?;
         Ok(stood.elapsed())
     }
+}
+
+/// Kilobytes of memory that are to be written down yet, as far as QEMU knows.
+fn left(status: &str) -> u64 {
+    let left = status.lines().find_map(|line| line.strip_prefix("remaining ram:"));
+    left.and_then(|left| left.trim().trim_end_matches(" kbytes").parse().ok()).unwrap_or_default()
 }
 
 /// QEMU's monitor for people.
@@ -70,6 +83,18 @@ impl Monitor {
         // It echoes what it reads, with all that its line editor makes of it.
         let answer = said.split_once('\n').map_or("", |(_, answer)| answer);
         Ok(answer.trim().to_owned())
+    }
+
+    /// Waits until `so` is true of what it says of the migration.
+    fn wait_for(&mut self, what: &str, so: impl Fn(&str) -> bool) -> Result<()> {
+        let mut status = String::new();
+        let ended = || {
+            status = self.ask("info migrate").unwrap_or_else(|error| error.to_string());
+            so(&status) || status.contains("failed")
+        };
+        wait_until(LONG, what, ended).with_context(|| status.clone())?;
+        ensure!(so(&status), "the guest was not written down: {status}");
+        Ok(())
     }
 
     fn read(&mut self) -> Result<String> {

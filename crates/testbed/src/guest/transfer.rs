@@ -1,8 +1,9 @@
 //! TCP between guests and namespaces, every byte checked.
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -40,31 +41,49 @@ pub fn guest_to_namespace(from: &mut Guest, to: &Namespace, address: &str, bytes
 /// # Errors
 /// No connection, or no progress for 10 seconds.
 pub fn namespace_to_guest(from: &Namespace, to: &mut Guest, address: &str, bytes: u64) -> Result<Transfer> {
-    namespace_to_guest_while(from, to, address, bytes, |_| Ok(()))
-}
-
-/// [`namespace_to_guest`], and does something to the guest meanwhile.
-///
-/// # Errors
-/// As [`namespace_to_guest`], and what that says.
-pub fn namespace_to_guest_while(
-    from: &Namespace,
-    to: &mut Guest,
-    address: &str,
-    bytes: u64,
-    work: impl FnOnce(&mut Guest) -> Result<()>,
-) -> Result<Transfer> {
     let ip: IpAddr = address.parse().with_context(|| format!("{address} is no address"))?;
     listen(to)?;
     let start = Instant::now();
-    std::thread::scope(|scope| {
-        let sender = scope.spawn(|| from.enter(|| tcp::send(SocketAddr::new(ip, PORT), bytes)));
-        let worked = work(to);
-        let sent = sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        sent?.with_context(|| format!("to {address}"))?;
-        worked
-    })?;
+    from.enter(|| tcp::send(SocketAddr::new(ip, PORT), bytes))?.with_context(|| format!("to {address}"))?;
     received(to, bytes, start)
+}
+
+/// A transfer of which the guest reads nothing until it is told to.
+#[derive(Debug)]
+pub struct Unread {
+    sender: JoinHandle<Result<()>>,
+    bytes: u64,
+}
+
+/// Begins to send `bytes` from a namespace to `address`, which the guest has, and returns when it has as much as it takes
+/// without reading.
+///
+/// # Errors
+/// No connection.
+pub fn fill_guest(from: &Namespace, to: &mut Guest, address: &str, bytes: u64) -> Result<Unread> {
+    let ip: IpAddr = address.parse().with_context(|| format!("{address} is no address"))?;
+    listen_with(to, "until [ -e /tmp/read ]; do usleep 10000; done; ")?;
+    let connected = from.enter(|| TcpStream::connect(SocketAddr::new(ip, PORT)))??;
+    let sender = std::thread::spawn(move || tcp::send_by(connected, bytes, LONG));
+    // 01 = connected; 64 KiB at least are there and not read.
+    let filled = format!(
+        "grep -qsE ':{PORT:04X} .* 01 [0-9A-F]{{8}}:00[0-9A-F]*[1-9A-F][0-9A-F]{{4}} ' /proc/net/tcp /proc/net/tcp6"
+    );
+    to.check(&format!("until {filled}; do usleep 10000; done"))?;
+    Ok(Unread { sender, bytes })
+}
+
+impl Unread {
+    /// Lets the guest read all of it.
+    ///
+    /// # Errors
+    /// It does not come to its end.
+    pub fn read(self, guest: &mut Guest) -> Result<Transfer> {
+        let start = Instant::now();
+        guest.check("touch /tmp/read")?;
+        self.sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        received(guest, self.bytes, start)
+    }
 }
 
 /// Sends `bytes` from a guest to `address`, which another one has, and checks them there.
@@ -81,8 +100,13 @@ pub fn guest_to_guest(from: &mut Guest, to: &mut Guest, address: &str, bytes: u6
 }
 
 fn listen(guest: &mut Guest) -> Result<()> {
-    let sink = "md5sum >/tmp/sum.part; mv /tmp/sum.part /tmp/sum";
-    guest.check(&format!("rm -f /tmp/sum; nc -l -p {PORT} -e sh -c '{sink}' >/dev/null 2>&1 &"))?;
+    listen_with(guest, "")
+}
+
+/// Listens in a guest, and does something before it reads.
+fn listen_with(guest: &mut Guest, before: &str) -> Result<()> {
+    let sink = format!("{before}md5sum >/tmp/sum.part; mv /tmp/sum.part /tmp/sum");
+    guest.check(&format!("rm -f /tmp/sum /tmp/read; nc -l -p {PORT} -e sh -c '{sink}' >/dev/null 2>&1 &"))?;
     // 1389 = 5001 in hex, state 0A = listening (proc_net_tcp.rst); nc listens on IPv6 and IPv4 at once.
     let listening = format!("grep -qs ':{PORT:04X} .* 0A ' /proc/net/tcp /proc/net/tcp6");
     guest.check(&format!("until {listening}; do usleep 10000; done")).map(drop)
