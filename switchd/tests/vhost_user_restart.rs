@@ -17,10 +17,17 @@ const SOCKET: &str = "/run/switchd/switchd/vm1.sock";
 /// A way in which the process changes.
 type Way = (&'static str, fn(&Service));
 
-fn ways() -> [Way; 3] {
+fn ways() -> [Way; 4] {
     [
         ("restart", |service| service.systemctl("restart switchd").unwrap()),
         ("takeover", |service| service.take_over().unwrap()),
+        ("a takeover that fails", |service| {
+            let (pid, file) = (service.property("MainPID"), "/etc/switchd/switchd.toml");
+            service.machine.run(&format!("mv {file} {file}.away")).unwrap();
+            service.machine.run(&format!("kill -USR2 {pid}")).unwrap();
+            service.wait_for_log("ended before it was ready; this one goes on").unwrap();
+            service.machine.run(&format!("mv {file}.away {file}")).unwrap();
+        }),
         ("SIGKILL", |service| {
             service.systemctl("kill --signal=KILL switchd").unwrap();
             service.wait_for_restarts(1).unwrap();

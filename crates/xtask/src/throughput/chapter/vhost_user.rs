@@ -1,7 +1,7 @@
 //! Guests that share their memory: frames that two of them send each other, as fast as the switch hands them on. Each
 //! sample has processes of its own, for what one gets of the processor's caches differs from start to start.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -18,6 +18,9 @@ const PAGES: u64 = 400;
 
 /// Until the first frames have gone to and fro.
 const WARM: Duration = Duration::from_millis(500);
+
+/// Until a switch that sleeps at all sleeps.
+const CALM: Duration = Duration::from_secs(1);
 
 /// How long frames are counted for a sample.
 const SAMPLE: Duration = Duration::from_secs(2);
@@ -43,5 +46,15 @@ fn sample(bench: &mut Bench, at: usize, mix: Mix) -> Result<()> {
     let rate = rig.guests.rate(SAMPLE)?;
     let place = Place { chapter: "Frames a second", wiring: WIRING, case: mix.name.to_owned(), at: None };
     bench.add(&place.figure(Figure::Frames), subject, rate);
+    if mix.name == SHORTEST.name {
+        rig.guests.end()?;
+        std::thread::sleep(CALM);
+        let (began, before) = (Instant::now(), rig.processor_time()?);
+        std::thread::sleep(SAMPLE);
+        let part = (rig.processor_time()? - before).as_secs_f64() / began.elapsed().as_secs_f64();
+        let place =
+            Place { chapter: "Idle", wiring: WIRING, case: "a second after the load".to_owned(), at: None };
+        bench.add(&place.figure(Figure::Idle), subject, part);
+    }
     Ok(())
 }

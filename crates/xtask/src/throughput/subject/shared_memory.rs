@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct SharedMemory {
     pub(crate) guests: testpmd::Guests,
-    _switch: Vec<Process>,
+    switch: Vec<Process>,
     _namespace: Namespace,
     _directory: TempDir,
 }
@@ -49,7 +49,12 @@ impl SharedMemory {
             }
             other => bail!("{} has no ports on shared memory", other.name()),
         };
-        Ok(Self { guests, _switch: switch, _namespace: namespace, _directory: directory })
+        Ok(Self { guests, switch, _namespace: namespace, _directory: directory })
+    }
+
+    /// Processor time that the switch has used.
+    pub(crate) fn processor_time(&self) -> Result<Duration> {
+        self.switch.iter().map(Process::processor_time).sum()
     }
 }
 

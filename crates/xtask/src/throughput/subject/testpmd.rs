@@ -59,6 +59,12 @@ impl Guests {
         self.process.wait_for_line(0, SOON, |line| line.contains("packet forwarding packets/burst")).map(drop)
     }
 
+    /// Lets them send nothing any more.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        self.say("stop")?;
+        self.process.wait_for_line(0, SOON, |line| line.trim() == "Done.").map(drop)
+    }
+
     /// Frames a second that both have received over this span.
     pub(crate) fn rate(&mut self, span: Duration) -> Result<f64> {
         let (began, before) = (Instant::now(), self.received()?);
