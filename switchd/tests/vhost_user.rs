@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use testbed::guest::{fill_guest, guest_to_guest, guest_to_namespace, namespace_to_guest};
 use testbed::link::move_device;
-use testbed::{End, Guest, GuestOptions, Namespace, Stream, Switchd, VhostUser, ping, veth};
+use testbed::{
+    Card, End, FrameSocket, Guest, GuestOptions, Namespace, Stream, Switchd, VhostUser, ping, veth,
+};
 
 const OUTSIDE: u8 = 3;
 const HOST: u8 = 4;
@@ -214,4 +216,90 @@ fn a_guest_is_moved_while_it_receives() {
         assert!(unread.unwrap().read(one).unwrap().intact);
     }
     all_reach_each_other(&mut whole, BYTES / 10);
+}
+
+/// A guest without any offload beside one with all of them: it gets finished frames, and sends such.
+#[test]
+fn a_guest_without_offloads_beside_one_with_them() {
+    let off = [
+        "csum",
+        "guest_csum",
+        "gso",
+        "guest_tso4",
+        "guest_tso6",
+        "guest_ecn",
+        "host_tso4",
+        "host_tso6",
+        "host_ecn",
+        "mrg_rxbuf",
+    ];
+    let card: String = off.iter().map(|feature| format!(",{feature}=off")).collect();
+    let mut whole = Whole::build(|shared| {
+        if shared.listen {
+            shared.card.clone_from(&card);
+        }
+    });
+    all_reach_each_other(&mut whole, BYTES / 5);
+    let features = |whole: &Whole, port: &str| {
+        whole.daemon.control().unwrap().show_port(port).unwrap().guest.unwrap().features
+    };
+    let segments = "guest_tso4".to_owned();
+    assert!(features(&whole, "vm1").contains(&segments) && !features(&whole, "vm2").contains(&segments));
+}
+
+/// Frames of all lengths, short ones that are copied and long ones that are lent, from a trunk to each kind of port as they
+/// leave an access port, and back to the trunk with their tag.
+#[test]
+fn every_byte_arrives_whatever_becomes_of_the_tag() {
+    let (switch, outside) = (Namespace::new("switch").unwrap(), Namespace::new("outside").unwrap());
+    veth(End::new(&outside, "eth0"), End::new(&switch, "uplink")).unwrap();
+    for end in [("uplink", &switch), ("eth0", &outside)] {
+        end.1.ip(&format!("link set {} mtu 9000", end.0)).unwrap();
+    }
+    let sockets = tempfile::tempdir().unwrap();
+    let config = format!(
+        "[bridge]\nvlan_filtering = true\n\
+         [ports.vm1]\ntype = \"vhost-user\"\nsocket = \"{0}/vm1\"\naccess = 10\n\
+         [ports.vm2]\ntype = \"vhost-user\"\nsocket = \"{0}/vm2\"\ntrunk = [10]\n\
+         [ports.uplink]\ntype = \"raw\"\naccess = 10\n\
+         [ports.lan]\ntype = \"tap\"\ndevice = \"tap0\"\naccess = 10\n",
+        sockets.path().display()
+    );
+    let daemon = Switchd::start(&switch, &config).unwrap();
+    switch.ip("link set tap0 mtu 9000 up").unwrap();
+    let card = |name: &str| Card::connect(&sockets.path().join(name)).unwrap();
+    let (mut access, mut trunk) = (card("vm1"), card("vm2"));
+    let mut wires =
+        [FrameSocket::open(&outside, "eth0").unwrap(), FrameSocket::open(&switch, "tap0").unwrap()];
+    for length in [60, 600, 1023, 1024, 1025, 1500, 4000, 8990] {
+        // To a group, so that all get it.
+        let head = [[0x33, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]].concat();
+        let rest: Vec<u8> =
+            [0x88, 0xb5].into_iter().chain((0..length - 14).map(|at| (at % 251) as u8)).collect();
+        let tagged = [&head[..], &[0x81, 0, 0, 10], &rest].concat();
+        let plain = [&head[..], &rest].concat();
+        trunk.send(&tagged).unwrap();
+        for wire in &mut wires {
+            let came = wire.receive_where(SOON, |frame| frame.starts_with(&head)).unwrap();
+            assert!(came == plain, "{length}");
+        }
+        assert!(arrives(&mut access, &head) == plain, "{length}");
+        let other = [0x33, 0, 0, 0, 0, 2];
+        let back = |frame: &[u8]| [&other[..], &frame[6..]].concat();
+        access.send(&back(&plain)).unwrap();
+        assert!(arrives(&mut trunk, &other) == back(&tagged), "{length}");
+    }
+    drop(daemon);
+}
+
+/// The next frame that a card gets and that begins so.
+fn arrives(card: &mut Card, beginning: &[u8]) -> Vec<u8> {
+    let mut came = Vec::new();
+    testbed::wait_until(SOON, "a frame arrives", || {
+        came.extend(card.receive().unwrap().into_iter().filter(|frame| frame.starts_with(beginning)));
+        !came.is_empty()
+    })
+    .unwrap();
+    assert_eq!(came.len(), 1);
+    came.remove(0)
 }
