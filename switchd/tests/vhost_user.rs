@@ -247,6 +247,21 @@ fn a_guest_without_offloads_beside_one_with_them() {
     assert!(features(&whole, "vm1").contains(&segments) && !features(&whole, "vm2").contains(&segments));
 }
 
+/// One guest with packed rings, one with split ones.
+#[test]
+fn a_guest_with_packed_rings_beside_one_with_split_ones() {
+    let mut whole = Whole::build(|shared| {
+        if !shared.listen {
+            shared.card = ",packed=on".to_owned();
+        }
+    });
+    all_reach_each_other(&mut whole, BYTES / 5);
+    let features = whole.daemon.control().unwrap().show_port("vm1").unwrap().guest.unwrap().features;
+    assert!(features.contains(&"packed".to_owned()), "{features:?}");
+    whole.guests[0].reboot().unwrap();
+    wait_for_answer(&mut whole.guests[0], 2);
+}
+
 /// Frames of all lengths, short ones that are copied and long ones that are lent, from a trunk to each kind of port as they
 /// leave an access port, and back to the trunk with their tag.
 #[test]

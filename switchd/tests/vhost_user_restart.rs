@@ -44,13 +44,18 @@ fn vhost_user(socket: &str, mode: &str) -> String {
 }
 
 fn start(label: &str, mode: &str) -> (Guest, Service) {
+    start_with(label, mode, "")
+}
+
+/// `card`: more of the guest's network card.
+fn start_with(label: &str, mode: &str, card: &str) -> (Guest, Service) {
     let service = Service::start(label, &binary().unwrap(), &vhost_user(SOCKET, mode)).unwrap();
     let socket = service.machine.path(SOCKET);
     let listen = mode == "client";
     let options = GuestOptions {
         mac: "52:54:00:00:00:03".to_owned(),
         addresses: vec!["198.18.0.3/24".to_owned()],
-        vhost_user: Some(VhostUser { listen, ..VhostUser::connecting(&socket) }),
+        vhost_user: Some(VhostUser { listen, card: card.to_owned(), ..VhostUser::connecting(&socket) }),
         ..GuestOptions::default()
     };
     let mut guest = Guest::start(&service.host1, options).unwrap();
@@ -104,6 +109,14 @@ fn a_guest_loses_no_ping_and_stays_connected() {
     guest.reboot().unwrap();
     wait_for_answer(&mut guest);
     assert_eq!(connections(&service).0, 1, "{}", service.journal());
+}
+
+/// Of a packed ring the guest's memory does not say how far it was used.
+#[test]
+fn one_with_packed_rings_loses_no_ping_either() {
+    let (mut guest, service) = start_with("vhostpacked", "server", ",packed=on");
+    goes_on(&mut guest, &service);
+    goes_on(&mut guest, &service);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::device::{Device, Live, PAIRS, QUEUES};
 use crate::features::Features;
 use crate::log::{Log, Place};
 use crate::memory::{Memory, Part};
+use crate::position::Positions;
 use crate::record::{QueueRecord, Record, VERSION};
 use crate::ring::{MAX_SIZE, Ring};
 
@@ -52,6 +53,8 @@ pub(crate) struct Backend {
     memory: Option<Arc<Memory>>,
     /// Where what is written to it is noted, when that is asked for.
     log: Option<Arc<Log>>,
+    /// How far rings were used, for another process.
+    positions: Option<Positions>,
     /// The features of the protocol that were agreed on.
     protocol: u64,
     queues: [Queue; QUEUES],
@@ -61,7 +64,21 @@ impl Backend {
     pub(crate) fn new(device: Arc<Device>, offload: bool) -> Self {
         let offered = Features::offered(offload);
         let queues = std::array::from_fn(|_| Queue::default());
-        Self { device, offered, agreed: Features::default(), memory: None, log: None, protocol: 0, queues }
+        Self {
+            device,
+            offered,
+            agreed: Features::default(),
+            memory: None,
+            log: None,
+            positions: None,
+            protocol: 0,
+            queues,
+        }
+    }
+
+    /// From now on it is noted how far rings are used.
+    pub(crate) fn note_positions(&mut self, positions: Positions) {
+        self.positions = Some(positions);
     }
 
     /// How many pairs of queues are in use.
@@ -93,6 +110,8 @@ impl Backend {
         let (memory, mut descriptors): (Vec<Part>, Vec<BorrowedFd<'_>>) = parts.unzip();
         let log = self.log.as_deref().and_then(Log::place);
         descriptors.extend(log.map(|(_, file)| file));
+        let positions = self.positions.as_ref().and_then(Positions::file);
+        descriptors.extend(positions);
         let note = |queue: &Queue| QueueRecord {
             size: queue.size,
             addresses: queue.addresses,
@@ -109,7 +128,18 @@ impl Backend {
         descriptors.extend(events.flatten().map(AsFd::as_fd));
         let (features, protocol) = (self.agreed.0, self.protocol);
         let log = log.map(|(place, _)| place);
-        (Record { version: VERSION, features, protocol, memory, log, queues }, descriptors)
+        (
+            Record {
+                version: VERSION,
+                features,
+                protocol,
+                memory,
+                log,
+                positions: positions.is_some(),
+                queues,
+            },
+            descriptors,
+        )
     }
 
     /// Goes on where [`Backend::record`] says; features are agreed on already.
@@ -130,6 +160,10 @@ impl Backend {
             self.log = Some(Arc::new(Log::map(place, file.into()).map_err(refused)?));
         }
         self.note_writes();
+        if record.positions {
+            let file = descriptors.next().ok_or_else(|| refused("a descriptor is missing"))?;
+            self.positions = Some(Positions::adopt(file.into()).map_err(refused)?);
+        }
         let mut next = |there: bool| {
             let found = there.then(|| descriptors.next().ok_or_else(|| refused("a descriptor is missing")));
             found.transpose()
@@ -177,22 +211,24 @@ impl Backend {
             return Err(refused("a ring lies outside the memory that is shared"));
         };
         let parts = [descriptors, available, used];
-        let ring = Ring::new(memory, queue.size, parts, self.agreed.event_idx(), queue.next);
+        let ring = Ring::new(memory, queue.size, parts, self.agreed.shape(), queue.next);
         let mut ring = ring.map_err(refused)?;
+        let position = self.positions.as_ref().map(|positions| positions.of(index));
         if std::mem::take(&mut queue.goes_on) {
-            ring = ring.go_on();
+            ring = ring.go_on(memory, position.as_ref()).map_err(refused)?;
         }
         ring.noted = queue.noted;
+        ring.note_position(position.as_ref());
         let call = queue.call.as_ref().map(OwnedFd::try_clone).transpose().map_err(refused)?;
         let memory = Arc::clone(memory);
         queue.running = true;
-        self.device.start(index, Live { ring, memory, call, features: self.agreed, awaits: false });
+        self.device.start(index, Live { ring, memory, call, features: self.agreed, position, awaits: false });
         Ok(())
     }
 
     fn stop(&mut self, index: usize) {
         if let Some(live) = self.device.stop(index) {
-            self.queues[index].next = live.ring.next;
+            self.queues[index].next = live.ring.base();
         }
         self.queues[index].running = false;
     }
@@ -345,6 +381,8 @@ impl VhostUserBackendReqHandlerMut for Backend {
     }
 
     fn set_vring_base(&mut self, index: u32, base: u32) -> Result<()> {
+        // Of a packed ring the upper half says where the next one is given back: the same place, for all were.
+        let base = if self.agreed.shape().packed { base & 0xffff } else { base };
         let next = u16::try_from(base).map_err(refused)?;
         self.change(index, |queue| (queue.next, queue.goes_on, queue.broken) = (next, false, false))
     }
@@ -354,7 +392,9 @@ impl VhostUserBackendReqHandlerMut for Backend {
         self.stop(queue);
         self.drop_kick(queue);
         self.queues[queue].broken = false;
-        Ok(VhostUserVringState::new(index, u32::from(self.queues[queue].next)))
+        let next = u32::from(self.queues[queue].next);
+        let both = if self.agreed.shape().packed { next | next << 16 } else { next };
+        Ok(VhostUserVringState::new(index, both))
     }
 
     fn set_vring_kick(&mut self, index: u8, fd: Option<File>) -> Result<()> {

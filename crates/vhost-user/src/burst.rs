@@ -19,6 +19,8 @@ const FETCHED: u32 = 128;
 pub(crate) struct Burst {
     pieces: Pieces,
     chains: Vec<Chain>,
+    /// The steps of all chains together.
+    ahead: u16,
     /// Of each frame, where its chains and its pieces end.
     frames: Vec<(usize, usize)>,
     /// Some frame lies in several chains or pieces.
@@ -36,6 +38,7 @@ impl Burst {
         Self {
             pieces: Pieces::new(),
             chains: Vec::with_capacity(2 * MAX_BUFFERS),
+            ahead: 0,
             frames: Vec::with_capacity(MAX_BATCH),
             scattered: false,
         }
@@ -46,6 +49,7 @@ impl Burst {
     pub(crate) fn clear(&mut self) {
         self.pieces.clear();
         self.chains.clear();
+        self.ahead = 0;
         self.frames.clear();
         self.scattered = false;
     }
@@ -56,13 +60,18 @@ impl Burst {
         self.frames.len() < MAX_BATCH && self.chains.len() <= MAX_BUFFERS && self.pieces.len() <= MAX_PIECES
     }
 
-    /// How many chains of the ring all frames lie in, the one that is begun among them.
+    /// How far the next chain is from the first one.
     #[inline]
-    pub(crate) fn taken(&self) -> u16 {
-        self.chains.len() as u16
+    pub(crate) fn ahead(&self) -> u16 {
+        self.ahead
     }
 
-    /// How many of them are those of the frame that is begun.
+    /// How far the chain behind the first so many frames is.
+    pub(crate) fn ahead_of(&self, frames: usize) -> u16 {
+        (0..frames).flat_map(|index| self.frame(index).chains).map(|chain| chain.step).sum()
+    }
+
+    /// How many chains the frame has that is begun.
     #[inline]
     pub(crate) fn taken_by_frame(&self) -> usize {
         self.chains.len() - self.frames.last().map_or(0, |(chains, _)| *chains)
@@ -81,12 +90,13 @@ impl Burst {
     #[inline]
     pub(crate) fn add(&mut self, view: &View<'_>, purpose: Use) -> Result<usize, Broken> {
         let before = self.pieces.len();
-        let chain = view.chain(self.taken(), purpose, &mut self.pieces)?;
+        let chain = view.chain(self.ahead, purpose, &mut self.pieces)?;
         if purpose == Use::Read {
             for piece in &self.pieces.all()[before..] {
                 view.fetch(piece.first(FETCHED));
             }
         }
+        self.ahead = self.ahead.wrapping_add(chain.step);
         self.chains.push(chain);
         Ok(chain.len)
     }
@@ -102,7 +112,8 @@ impl Burst {
     #[cold]
     pub(crate) fn undo_frame(&mut self) {
         let (chains, pieces) = self.frames.last().copied().unwrap_or_default();
-        self.chains.truncate(chains);
+        let begun = self.chains.drain(chains..).map(|chain| chain.step).sum();
+        self.ahead = self.ahead.wrapping_sub(begun);
         self.pieces.truncate(pieces);
     }
 

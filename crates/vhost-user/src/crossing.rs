@@ -10,9 +10,9 @@ use crate::device::{Device, Live};
 use crate::features::Features;
 use crate::log::{Log, Place};
 use crate::memory::{Memory, Part, Span};
-use crate::ring::Ring;
+use crate::ring::{Ring, Shape};
 use crate::rx::VhostRx;
-use crate::testing::memory_file;
+use crate::testing::{memory_file, owner};
 use crate::tx::VhostTx;
 
 const SIZE: u16 = 64;
@@ -27,17 +27,34 @@ const NEXT: u64 = 1;
 struct Side {
     memory: Arc<Memory>,
     device: Arc<Device>,
-    /// Descriptors that are described.
+    packed: bool,
+    /// Descriptors of all chains so far; of a split ring those of this round, from the first one on.
     described: u16,
     chains: u16,
+    /// Chains that have come back, and how far that is in a packed ring.
+    seen: u16,
+    at: u16,
+    /// Of each chain of a packed ring its descriptors, by its number.
+    steps: Vec<u16>,
     end: u64,
 }
 
 impl Side {
-    fn new() -> Self {
+    fn new(packed: bool) -> Self {
         let part = Part { guest: 0, user: 0, len: LEN, offset: 0 };
         let memory = Arc::new(Memory::map(&[part], vec![memory_file(LEN)]).unwrap());
-        Self { memory, device: Arc::new(Device::new().unwrap()), described: 0, chains: 0, end: BUFFERS }
+        let device = Arc::new(Device::new().unwrap());
+        Self {
+            memory,
+            device,
+            packed,
+            described: 0,
+            chains: 0,
+            seen: 0,
+            at: 0,
+            steps: Vec::new(),
+            end: BUFFERS,
+        }
     }
 
     fn all(&self) -> Span {
@@ -54,39 +71,83 @@ impl Side {
         bytes
     }
 
+    fn half(&self, at: u64) -> u16 {
+        u16::from_le_bytes(self.get(at, 2).try_into().unwrap())
+    }
+
+    fn word(&self, at: u64) -> u32 {
+        u32::from_le_bytes(self.get(at, 4).try_into().unwrap())
+    }
+
+    /// All that was made available has come back: buffers may lie where the first ones did.
+    fn begin(&mut self) {
+        self.end = BUFFERS;
+        self.steps.clear();
+        if !self.packed {
+            self.described = 0;
+        }
+    }
+
     /// A chain of buffers of these lengths, each at its own odd place; says where they are.
     fn chain(&mut self, lengths: &[usize], flag: u64) -> Vec<u64> {
         let head = self.described;
         let mut places = Vec::new();
         for (nth, len) in lengths.iter().enumerate() {
             let more = if nth + 1 < lengths.len() { NEXT } else { 0 };
-            let next = u64::from(self.described + 1);
-            let rest = *len as u64 | (flag | more) << 32 | next << 48;
-            self.put(16 * u64::from(self.described), &[self.end.to_le_bytes(), rest.to_le_bytes()].concat());
+            let index = self.described % SIZE;
+            let (low, high) = if self.packed {
+                (self.steps.len() as u64, flag | more | u64::from(owner(self.described, SIZE)[0]))
+            } else {
+                (flag | more, u64::from(index + 1))
+            };
+            let rest = *len as u64 | low << 32 | high << 48;
+            self.put(16 * u64::from(index), &[self.end.to_le_bytes(), rest.to_le_bytes()].concat());
             places.push(self.end);
             self.end += *len as u64 + 3;
-            self.described += 1;
+            self.described = self.described.wrapping_add(1);
         }
+        self.steps.push(lengths.len() as u16);
         self.put(PARTS[1] + 4 + 2 * u64::from(self.chains % SIZE), &head.to_le_bytes());
-        self.chains += 1;
-        self.put(PARTS[1] + 2, &self.chains.to_le_bytes());
+        self.chains = self.chains.wrapping_add(1);
+        if !self.packed {
+            self.put(PARTS[1] + 2, &self.chains.to_le_bytes());
+        }
         places
     }
 
     fn start(&self, queue: usize, noted: Option<&Arc<Log>>) {
         let memory = Arc::new(self.memory.noted(noted.cloned()));
-        let mut ring = Ring::new(&memory, SIZE, PARTS, false, 0).unwrap();
+        let shape = Shape { packed: self.packed, event_idx: false };
+        // The first round of a packed ring.
+        let mut ring = Ring::new(&memory, SIZE, PARTS, shape, if self.packed { 1 << 15 } else { 0 }).unwrap();
         ring.noted = noted.map(|_| PARTS[2]);
         let features = Features::offered(true);
         self.device.set_agreed(features);
-        self.device.start(queue, Live { ring, memory, call: None, features, awaits: false });
+        let live = Live { ring, memory, call: None, features, position: None, awaits: false };
+        self.device.start(queue, live);
     }
 
-    /// What came back: each chain, and how much was written to it.
-    fn used(&self) -> Vec<(u32, u32)> {
-        let count = u16::from_le_bytes(self.get(PARTS[2] + 2, 2).try_into().unwrap());
-        let word = |at| u32::from_le_bytes(self.get(at, 4).try_into().unwrap());
-        (0..u64::from(count)).map(|nth| PARTS[2] + 4 + 8 * nth).map(|at| (word(at), word(at + 4))).collect()
+    /// What has come back since the last call: which chain, and how much was written to it.
+    fn used(&mut self) -> Vec<(u32, u32)> {
+        let mut used = Vec::new();
+        loop {
+            let at = if self.packed {
+                let at = 16 * u64::from(self.at % SIZE);
+                if self.half(at + 14) & (1 << 7 | 1 << 15) != owner(self.at, SIZE)[1] {
+                    return used;
+                }
+                let number = self.half(at + 12);
+                used.push((u32::from(number), self.word(at + 8)));
+                self.at = self.at.wrapping_add(self.steps[usize::from(number)]);
+                continue;
+            } else if self.half(PARTS[2] + 2) == self.seen {
+                return used;
+            } else {
+                PARTS[2] + 4 + 8 * u64::from(self.seen % SIZE)
+            };
+            used.push((self.word(at), self.word(at + 4)));
+            self.seen = self.seen.wrapping_add(1);
+        }
     }
 }
 
@@ -113,86 +174,108 @@ fn content(seed: usize, len: usize) -> Vec<u8> {
     bytes
 }
 
+/// Frames by their lengths, header included, and by how each is cut into pieces.
+type Frames = Vec<(usize, Vec<usize>)>;
+
+/// One burst from one to the other: all frames arrive for which there is room, as they were sent; says how many. Who sends
+/// gets its buffers back when they have arrived, not before.
+fn cross(
+    frames: &Frames,
+    buffers: &[usize],
+    from: &mut Side,
+    to: &mut Side,
+    halves: &mut (VhostRx, VhostTx),
+) -> (usize, Vec<u64>) {
+    let (rx, tx) = halves;
+    from.begin();
+    to.begin();
+    for (seed, (len, cuts)) in frames.iter().enumerate() {
+        let lengths = split(*len, cuts);
+        let places = from.chain(&lengths, 0);
+        let bytes = content(seed, *len);
+        let mut at = 0;
+        for (place, len) in places.iter().zip(&lengths) {
+            from.put(*place, &bytes[at..at + len]);
+            at += len;
+        }
+    }
+    let room: usize = buffers.iter().sum();
+    let chains: usize = frames.iter().map(|(len, _)| len.div_ceil(room)).sum();
+    let given: Vec<Vec<u64>> = (0..chains).map(|_| to.chain(buffers, WRITE)).collect();
+    let mut batch = Batch::new();
+    rx.receive(&mut batch, MAX_BATCH);
+    assert_eq!(batch.len(), frames.len());
+    let long = frames.iter().any(|(len, _)| *len >= 1024);
+    assert_eq!(batch.any_lent(), long);
+    let before = from.used().len();
+    assert_eq!(before, if long { 0 } else { frames.len() });
+    let all: Vec<u16> = (0..frames.len() as u16).collect();
+    let run = tx.send_run(&batch, &all);
+    assert!(to.used().is_empty(), "seen before it was told of");
+    tx.flush();
+    rx.release();
+    assert_eq!(before + from.used().len(), frames.len());
+
+    let used = to.used();
+    let mut used = used.iter();
+    let mut nth = 0;
+    for (seed, (len, _)) in frames.iter().enumerate().take(run.frames) {
+        let (mut arrived, mut chains) = (Vec::new(), 0_u16);
+        while arrived.len() < *len {
+            let (_, written) = used.next().unwrap();
+            assert_eq!(*written as usize, room.min(len - arrived.len()));
+            let mut left = *written as usize;
+            for (place, len) in given[nth].iter().zip(buffers) {
+                arrived.extend(to.get(*place, left.min(*len)));
+                left -= left.min(*len);
+            }
+            (nth, chains) = (nth + 1, chains + 1);
+        }
+        let mut sent = content(seed, *len);
+        sent[10..12].copy_from_slice(&chains.to_le_bytes());
+        assert_eq!(arrived, sent);
+    }
+    assert!(used.next().is_none());
+    (run.frames, given.into_iter().take(nth).filter_map(|chain| chain.first().copied()).collect())
+}
+
 proptest! {
-    /// Short or long, in whatever pieces there and here: each frame arrives as it was sent, and its sender gets its
-    /// buffers back when it has, not before.
+    /// Short or long, in whatever pieces there and here, over rings of either kind that go round many times.
     #[test]
     fn frames_arrive_as_they_were_sent(
-        frames in prop::collection::vec((HEADER + 60..5000_usize, prop::collection::vec(1..2000_usize, 0..4)), 1..10),
-        buffers in prop::collection::vec(1..1700_usize, 1..3),
+        rounds in prop::collection::vec(prop::collection::vec((HEADER + 60..5000_usize, prop::collection::vec(1..2000_usize, 0..4)), 1..8), 1..12),
+        buffers in prop::collection::vec(400..1700_usize, 1..3),
+        packed: [bool; 2],
     ) {
-        let (mut from, mut to) = (Side::new(), Side::new());
-        for (seed, (len, cuts)) in frames.iter().enumerate() {
-            let lengths = split(*len, cuts);
-            let places = from.chain(&lengths, 0);
-            let bytes = content(seed, *len);
-            let mut at = 0;
-            for (place, len) in places.iter().zip(&lengths) {
-                from.put(*place, &bytes[at..at + len]);
-                at += len;
-            }
-        }
-        let mut given = Vec::new();
-        while usize::from(to.described) + buffers.len() <= usize::from(SIZE) {
-            given.push(to.chain(&buffers, WRITE));
-        }
+        let (mut from, mut to) = (Side::new(packed[0]), Side::new(packed[1]));
         let file = memory_file(4096);
         let place = Place { offset: 0, len: 4096 };
         let log = Arc::new(Log::map(place, file.try_clone().unwrap()).unwrap());
         from.start(1, None);
         to.start(0, Some(&log));
-        let (mut rx, mut tx) = (VhostRx::new(Arc::clone(&from.device)), VhostTx::new(Arc::clone(&to.device)));
-        let mut batch = Batch::new();
-        rx.receive(&mut batch, MAX_BATCH);
-        prop_assert_eq!(batch.len(), frames.len());
-        let long = frames.iter().any(|(len, _)| *len >= 1024);
-        prop_assert_eq!(batch.any_lent(), long);
-        prop_assert_eq!(from.used().len(), if long { 0 } else { frames.len() });
-        let all: Vec<u16> = (0..frames.len() as u16).collect();
-        let run = tx.send_run(&batch, &all);
-        tx.flush();
-        rx.release();
-        prop_assert_eq!(from.used().len(), frames.len());
-
+        let mut halves = (VhostRx::new(Arc::clone(&from.device)), VhostTx::new(Arc::clone(&to.device)));
         let room: usize = buffers.iter().sum();
-        let used = to.used();
-        let mut used = used.iter();
-        let mut nth = 0;
-        for (seed, (len, _)) in frames.iter().enumerate().take(run.frames) {
-            let (mut arrived, mut chains) = (Vec::new(), 0_u16);
-            while arrived.len() < *len {
-                let (_, written) = used.next().unwrap();
-                prop_assert_eq!(*written as usize, room.min(len - arrived.len()));
-                let mut left = *written as usize;
-                for (place, len) in given[nth].iter().zip(&buffers) {
-                    arrived.extend(to.get(*place, left.min(*len)));
-                    left -= left.min(*len);
-                }
-                (nth, chains) = (nth + 1, chains + 1);
+        for frames in &rounds {
+            let chains: usize = frames.iter().map(|(len, _)| len.div_ceil(room)).sum();
+            let pieces: usize = frames.iter().map(|(len, cuts)| split(*len, cuts).len()).sum();
+            if chains * buffers.len() > usize::from(SIZE) || pieces > usize::from(SIZE) {
+                continue;
             }
-            let mut sent = content(seed, *len);
-            sent[10..12].copy_from_slice(&chains.to_le_bytes());
-            prop_assert_eq!(arrived, sent);
+            let (crossed, places) = cross(frames, &buffers, &mut from, &mut to, &mut halves);
+            prop_assert_eq!(crossed, frames.len());
+            let mut bits = vec![0; 4096];
+            std::os::unix::fs::FileExt::read_exact_at(&file, &mut bits, 0).unwrap();
+            let is_noted = |page: u64| bits[page as usize / 8] & 1 << (page % 8) != 0;
+            let ring = if packed[1] { PARTS[0] } else { PARTS[2] };
+            prop_assert!(is_noted(ring / 4096) && places.iter().all(|place| is_noted(place / 4096)));
+            prop_assert!(!is_noted(PARTS[1] / 4096) && !is_noted(LEN / 4096 - 1));
         }
-        prop_assert!(used.next().is_none());
-        // There is room for all, unless there are too few buffers.
-        let needed: usize = frames.iter().map(|(len, _)| len.div_ceil(room)).sum();
-        prop_assert_eq!(run.frames == frames.len(), needed <= given.len());
-
-        let mut bits = vec![0; 4096];
-        std::os::unix::fs::FileExt::read_exact_at(&file, &mut bits, 0).unwrap();
-        let is_noted = |page: u64| bits[page as usize / 8] & 1 << (page % 8) != 0;
-        prop_assert!(run.frames == 0 || is_noted(PARTS[2] / 4096));
-        for (places, len) in given.iter().take(nth).flat_map(|chain| chain.iter().zip(&buffers)).take(1) {
-            prop_assert!(is_noted(places / 4096) && *len > 0);
-        }
-        prop_assert!(!is_noted(PARTS[1] / 4096) && !is_noted(LEN / 4096 - 1));
     }
 }
 
 #[test]
 fn a_ring_is_not_taken_away_while_its_frames_are_lent() {
-    let mut from = Side::new();
+    let mut from = Side::new(false);
     let place = from.chain(&[HEADER + 1100], 0)[0];
     from.put(place, &content(0, HEADER + 1100));
     from.start(1, None);

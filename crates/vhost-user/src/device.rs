@@ -13,6 +13,7 @@ use rustix::event::{EventfdFlags, epoll, eventfd};
 use crate::broken::Broken;
 use crate::features::Features;
 use crate::memory::Memory;
+use crate::position::Position;
 use crate::ring::{Ring, View};
 
 /// Pairs of queues at most.
@@ -28,6 +29,8 @@ pub(crate) struct Live {
     /// By which the guest is interrupted.
     pub(crate) call: Option<OwnedFd>,
     pub(crate) features: Features,
+    /// Where it is noted how far it was used.
+    pub(crate) position: Option<Position>,
     /// The guest was asked to tell of new chains.
     pub(crate) awaits: bool,
 }
@@ -44,8 +47,8 @@ impl Live {
 
 /// Tells the guest of all that it got back.
 #[inline]
-pub(crate) fn publish(view: &mut View<'_>, call: Option<&OwnedFd>) {
-    if view.publish()
+pub(crate) fn publish(view: &mut View<'_>, position: Option<&Position>, call: Option<&OwnedFd>) {
+    if view.publish(position)
         && let Some(call) = call
     {
         // Fails where the guest has not looked for so long that the counter is full: then it is told already.

@@ -2,7 +2,7 @@
 
 use frame::Capabilities;
 use frame::offload::{LONG_HEADER, SHORT_HEADER};
-use virtio_bindings::virtio_config::VIRTIO_F_VERSION_1;
+use virtio_bindings::virtio_config::{VIRTIO_F_RING_PACKED, VIRTIO_F_VERSION_1};
 use virtio_bindings::virtio_net::{
     VIRTIO_NET_F_CSUM, VIRTIO_NET_F_GUEST_ANNOUNCE, VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_GUEST_ECN,
     VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6, VIRTIO_NET_F_GUEST_USO4, VIRTIO_NET_F_GUEST_USO6,
@@ -10,6 +10,8 @@ use virtio_bindings::virtio_net::{
     VIRTIO_NET_F_MQ, VIRTIO_NET_F_MRG_RXBUF,
 };
 use virtio_bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC};
+
+use crate::ring::Shape;
 
 /// `VHOST_USER_F_PROTOCOL_FEATURES`.
 pub(crate) const PROTOCOL_FEATURES: u32 = 30;
@@ -26,7 +28,7 @@ const fn bits(features: &[u32]) -> u64 {
 }
 
 /// What QEMU calls them as properties of a card, in the order of their bits.
-const NAMES: [(u32, &str); 19] = [
+const NAMES: [(u32, &str); 20] = [
     (VIRTIO_NET_F_CSUM, "csum"),
     (VIRTIO_NET_F_GUEST_CSUM, "guest_csum"),
     (VIRTIO_NET_F_GUEST_TSO4, "guest_tso4"),
@@ -43,6 +45,7 @@ const NAMES: [(u32, &str); 19] = [
     (VIRTIO_RING_F_EVENT_IDX, "event_idx"),
     (PROTOCOL_FEATURES, "protocol_features"),
     (VIRTIO_F_VERSION_1, "version_1"),
+    (VIRTIO_F_RING_PACKED, "packed"),
     (VIRTIO_NET_F_GUEST_USO4, "guest_uso4"),
     (VIRTIO_NET_F_GUEST_USO6, "guest_uso6"),
     (VIRTIO_NET_F_HOST_USO, "host_uso"),
@@ -65,6 +68,7 @@ const OFFLOADS: u64 = bits(&[
 
 const REST: u64 = bits(&[
     VIRTIO_F_VERSION_1,
+    VIRTIO_F_RING_PACKED,
     VIRTIO_RING_F_INDIRECT_DESC,
     VIRTIO_RING_F_EVENT_IDX,
     VIRTIO_NET_F_MRG_RXBUF,
@@ -93,8 +97,9 @@ impl Features {
         self.0 & 1 << feature != 0
     }
 
-    pub(crate) fn event_idx(self) -> bool {
-        self.has(VIRTIO_RING_F_EVENT_IDX)
+    /// How rings are laid out.
+    pub(crate) fn shape(self) -> Shape {
+        Shape { packed: self.has(VIRTIO_F_RING_PACKED), event_idx: self.has(VIRTIO_RING_F_EVENT_IDX) }
     }
 
     /// Whether a frame may lie in several buffers.
@@ -153,7 +158,7 @@ mod tests {
     fn the_bits_are_those_of_the_specification() {
         assert_eq!(
             Features::offered(false).0,
-            1 << 15 | 1 << 21 | 1 << 22 | 1 << 26 | 1 << 28 | 1 << 29 | 1 << 30 | 1 << 32
+            1 << 15 | 1 << 21 | 1 << 22 | 1 << 26 | 1 << 28 | 1 << 29 | 1 << 30 | 1 << 32 | 1 << 34
         );
         let offloads = 0b11 | 1 << 7 | 1 << 8 | 1 << 9 | 0b111 << 11 | 0b111 << 54;
         assert_eq!(Features::offered(true).0 & !Features::offered(false).0, offloads);

@@ -20,6 +20,7 @@ mod keepsake;
 mod log;
 mod memory;
 mod port;
+mod position;
 mod record;
 mod ring;
 mod rx;

@@ -9,7 +9,7 @@ use crate::memory::Part;
 pub(crate) const VERSION: u32 = 2;
 
 /// A conversation. The descriptors that belong to it come beside it: the connection, a file for each part of the
-/// memory, one for the log if there is one, and for each queue its kick and its call, where it has them.
+/// memory, one for the log if there is one, one for the positions of rings if they are kept, and for each queue its kick and its call, where it has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) version: u32,
@@ -18,6 +18,7 @@ pub(crate) struct Record {
     pub(crate) protocol: u64,
     pub(crate) memory: Vec<Part>,
     pub(crate) log: Option<Place>,
+    pub(crate) positions: bool,
     pub(crate) queues: Vec<QueueRecord>,
 }
 

@@ -1,15 +1,21 @@
-//! The device's side of a split ring (VIRTIO 1.2, 2.7), of which the guest writes one half and may write anything.
+//! The device's side of a ring, [`split`] or [`packed`] (VIRTIO 1.2, 2.6), of which the guest writes one half and may
+//! write anything.
 //!
 //! Nothing that is read from the guest's memory is read twice, and all of it is checked. What was taken and given
 //! back becomes visible to the guest all at once ([`View::publish`]): the buffers of one frame must appear together.
 
-use std::sync::atomic::{AtomicU16, Ordering, fence};
+mod packed;
+mod split;
 
+use std::sync::atomic::{Ordering, fence};
+
+use packed::Packed;
 use ports::sys::guest_memory::Mapping;
-use vm_memory::VolatileArrayRef;
+use split::Split;
 
 use crate::broken::Broken;
 use crate::memory::{Memory, Span};
+use crate::position::Position;
 
 // Rings are little-endian, and so is every processor that this runs on.
 const _: () = assert!(cfg!(target_endian = "little"));
@@ -18,25 +24,26 @@ const _: () = assert!(cfg!(target_endian = "little"));
 const NEXT: u16 = 1;
 const WRITE: u16 = 2;
 const INDIRECT: u16 = 4;
-/// `VRING_AVAIL_F_NO_INTERRUPT`.
-const NO_INTERRUPT: u16 = 1;
-/// `VRING_USED_F_NO_NOTIFY`.
-const NO_NOTIFY: u16 = 1;
-
 /// The largest ring that there is.
 pub(crate) const MAX_SIZE: u16 = 32768;
 
 /// Pieces of one frame at most, as QEMU has it of a chain (`VIRTQUEUE_MAX_SIZE`).
 pub(crate) const MAX_PIECES: usize = 1024;
 
-/// Behind the two 16-bit fields that both index rings begin with.
-const ENTRIES: usize = 4;
-
-/// A descriptor as it lies in memory: the address; length, flags and next.
+/// A descriptor as it lies in memory: the address; length and the rest.
 type Descriptor = [u64; 2];
 
-/// An entry of the used ring: which chain, and how much was written to it.
-type Used = [u32; 2];
+/// Where its three parts are.
+type Parts = [Span; 3];
+
+/// In which way a ring is laid out, and told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// `VIRTIO_F_RING_PACKED` was agreed on.
+    pub(crate) packed: bool,
+    /// `VIRTIO_RING_F_EVENT_IDX` was agreed on.
+    pub(crate) event_idx: bool,
+}
 
 /// Where a ring is and how far it was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,25 +54,29 @@ pub(crate) struct Ring {
     pub(crate) descriptors: u64,
     pub(crate) available: u64,
     pub(crate) used: u64,
-    /// `VIRTIO_RING_F_EVENT_IDX` was agreed on.
-    pub(crate) event_idx: bool,
-    /// The next chain to take.
-    pub(crate) next: u16,
-    /// Up to where the guest has made chains available, as far as we know.
+    packed: bool,
+    event_idx: bool,
+    /// The next chain to take: counted in chains, or in descriptors of a packed ring.
+    next: u16,
+    /// Up to where the guest has made chains available, as far as we know; of a split ring.
     seen: u16,
-    /// The next place in the used ring.
+    /// The next place to give one back at.
     done: u16,
     /// Up to where the guest knows.
     published: u16,
-    /// By which address it is noted that the used ring is written to, if it is.
+    /// What is to stand there, of a packed ring.
+    first: u64,
+    /// By which address it is noted that the ring is written to, if it is.
     pub(crate) noted: Option<u64>,
 }
 
 /// A chain of descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Chain {
-    /// The number of its first one.
+    /// Its number: that of its first one, or one that the guest gave it.
     pub(crate) head: u16,
+    /// How far the next one is from it.
+    pub(crate) step: u16,
     /// Bytes of all its pieces.
     pub(crate) len: usize,
 }
@@ -121,7 +132,7 @@ pub(crate) enum Use {
 }
 
 impl Ring {
-    /// A ring of which the first `next` chains were used, by whomever.
+    /// A ring that is to be gone on with where `base` says (as of `VHOST_USER_SET_VRING_BASE`, its lower half).
     ///
     /// # Errors
     /// It is not as it must be, or not in the memory.
@@ -129,51 +140,86 @@ impl Ring {
         memory: &Memory,
         size: u16,
         [descriptors, available, used]: [u64; 3],
-        event_idx: bool,
-        next: u16,
+        Shape { packed, event_idx }: Shape,
+        base: u16,
     ) -> Result<Self, Broken> {
         if !size.is_power_of_two() || size > MAX_SIZE {
             return Err(Broken::Ring);
         }
+        let next = if packed { packed::place(size, base) } else { base };
         let mut ring = Self {
             size,
             descriptors,
             available,
             used,
+            packed,
             event_idx,
             next,
             seen: next,
-            done: 0,
-            published: 0,
+            done: next,
+            published: next,
+            first: 0,
             noted: None,
         };
-        // What the guest knows of is what it has got back: the index lies in its memory.
-        let done = ring.view(memory)?.used_index.load(Ordering::Relaxed);
-        (ring.done, ring.published) = (done, done);
+        // What the guest of a split ring knows of is what it has got back: the index lies in its memory.
+        if let Kind::Split(split) = ring.view(memory)?.kind {
+            (ring.done, ring.published) = (split.done(), split.done());
+        }
         Ok(ring)
     }
 
+    /// Notes where it stands.
+    pub(crate) fn note_position(&self, position: Option<&Position>) {
+        if let Some(position) = position {
+            position.note(self.done, self.done);
+        }
+    }
+
+    /// Where to go on, as the protocol has it.
+    pub(crate) fn base(&self) -> u16 {
+        if self.packed { packed::base(self.size, self.next) } else { self.next }
+    }
+
     /// Goes on where another process left it in use: all that it took it gave back in the same order, so the guest's
-    /// memory says where that is.
-    pub(crate) fn go_on(mut self) -> Self {
-        (self.next, self.seen) = (self.done, self.done);
-        self
+    /// memory says where that is, or of a packed ring what was noted beside it.
+    ///
+    /// # Errors
+    /// Nothing was.
+    pub(crate) fn go_on(mut self, memory: &Memory, position: Option<&Position>) -> Result<Self, Broken> {
+        let at = match (self.view(memory)?.kind, position) {
+            (Kind::Split(split), _) => split.done(),
+            (Kind::Packed(packed), Some(position)) => {
+                let (from, to) = position.noted();
+                packed.after(from, to)
+            }
+            (Kind::Packed(_), None) => return Err(Broken::Ring),
+        };
+        (self.next, self.seen, self.done, self.published) = (at, at, at, at);
+        Ok(self)
     }
 
     /// The ring in memory, found once for all of a burst.
     #[inline]
     pub(crate) fn view<'a>(&'a mut self, memory: &'a Memory) -> Result<View<'a>, Broken> {
         let size = usize::from(self.size);
+        let lengths = if self.packed { packed::lengths(size) } else { split::lengths(size) };
         let aligned = self.descriptors.is_multiple_of(16)
-            && self.available.is_multiple_of(2)
+            && self.available.is_multiple_of(if self.packed { 4 } else { 2 })
             && self.used.is_multiple_of(4);
         let part = |at, len: usize| {
             memory.find(at, len as u32).filter(|part| aligned && part.len as usize == len).ok_or(Broken::Ring)
         };
-        let descriptors = part(self.descriptors, 16 * size)?;
-        let available = part(self.available, ENTRIES + 2 * size + 2)?;
-        let used = part(self.used, ENTRIES + 8 * size + 2)?;
-        View::new(self, memory, descriptors, available, used).ok_or(Broken::Ring)
+        let parts = [
+            part(self.descriptors, lengths[0])?,
+            part(self.available, lengths[1])?,
+            part(self.used, lengths[2])?,
+        ];
+        let kind = if self.packed {
+            Packed::new(memory, self.size, parts).map(Kind::Packed)
+        } else {
+            Split::new(memory, self.size, parts).map(Kind::Split)
+        };
+        Ok(View { memory, kind: kind.ok_or(Broken::Ring)?, ring: self })
     }
 }
 
@@ -181,94 +227,49 @@ impl Ring {
 pub(crate) struct View<'a> {
     ring: &'a mut Ring,
     memory: &'a Memory,
-    descriptors: VolatileArrayRef<'a, Descriptor>,
-    heads: VolatileArrayRef<'a, u16>,
-    available_flags: &'a AtomicU16,
-    available_index: &'a AtomicU16,
-    /// After which used entry the guest wants to be told.
-    used_event: &'a AtomicU16,
-    entries: VolatileArrayRef<'a, Used>,
-    used_flags: &'a AtomicU16,
-    used_index: &'a AtomicU16,
-    /// After which available entry we want to be told.
-    available_event: &'a AtomicU16,
-    mask: u16,
+    kind: Kind<'a>,
 }
 
-impl<'a> View<'a> {
-    #[inline]
-    fn new(
-        ring: &'a mut Ring,
-        memory: &'a Memory,
-        descriptors: Span,
-        available: Span,
-        used: Span,
-    ) -> Option<Self> {
-        let size = usize::from(ring.size);
-        let mask = ring.size - 1;
-        // What is aligned for the guest need not be so for us: the guest says where its memory begins.
-        Some(Self {
-            ring,
-            memory,
-            descriptors: memory.array(descriptors, 0, size)?,
-            heads: memory.array(available, ENTRIES, size)?,
-            available_flags: memory.atomic(available, 0)?,
-            available_index: memory.atomic(available, 2)?,
-            used_event: memory.atomic(available, ENTRIES + 2 * size)?,
-            entries: memory.array(used, ENTRIES, size)?,
-            used_flags: memory.atomic(used, 0)?,
-            used_index: memory.atomic(used, 2)?,
-            available_event: memory.atomic(used, ENTRIES + 8 * size)?,
-            mask,
-        })
-    }
+enum Kind<'a> {
+    Split(Split<'a>),
+    Packed(Packed<'a>),
+}
 
-    /// How many chains can be taken; looks in the guest's memory only where it knows of fewer than `wanted`.
+impl View<'_> {
+    /// Whether the chain that comes `ahead` after the next one (the steps of those between) can be taken.
     ///
     /// # Errors
-    /// More than the ring has room for.
+    /// More is said to be there than the ring has room for.
     #[inline]
-    pub(crate) fn ready(&mut self, wanted: u16) -> Result<u16, Broken> {
-        let known = self.ring.seen.wrapping_sub(self.ring.next);
-        if known >= wanted {
-            return Ok(known);
+    pub(crate) fn is_ready(&mut self, ahead: u16) -> Result<bool, Broken> {
+        match &self.kind {
+            Kind::Split(split) => split.is_ready(self.ring, ahead),
+            Kind::Packed(packed) => Ok(packed.is_ready(self.ring, ahead)),
         }
-        let index = self.available_index.load(Ordering::Acquire);
-        let ready = index.wrapping_sub(self.ring.next);
-        if ready > self.ring.size {
-            return Err(Broken::Available(ready));
-        }
-        self.ring.seen = index;
-        Ok(ready)
     }
 
-    /// Looks at the chain that comes `ahead` chains after the next one, which must be ready, and adds its pieces.
+    /// Looks at that chain, which must be ready, and adds its pieces.
     ///
     /// # Errors
     /// It is none.
     #[inline]
     pub(crate) fn chain(&self, ahead: u16, purpose: Use, pieces: &mut Pieces) -> Result<Chain, Broken> {
-        let place = self.ring.next.wrapping_add(ahead) & self.mask;
-        let head = self.heads.load(usize::from(place));
-        let mut chain = Chain { head, len: 0 };
-        let mut index = head;
-        for _ in 0..=self.mask {
-            if index > self.mask {
-                return Err(Broken::NoSuchDescriptor(index));
-            }
-            let descriptor = Fields::of(self.descriptors.load(usize::from(index)));
+        let place = self.ring.next.wrapping_add(ahead);
+        let mut len = 0;
+        let add = |descriptor: &Fields| {
             if descriptor.flags & INDIRECT != 0 {
-                chain.len += self.indirect(&descriptor, purpose, pieces)?;
-                return Ok(chain);
+                len += self.indirect(descriptor, purpose, pieces)?;
+                return Ok(false);
             }
-            let added = self.add(&descriptor, purpose, pieces)?;
-            chain.len += added.unwrap_or(0);
-            if added.is_none() || descriptor.flags & NEXT == 0 {
-                return Ok(chain);
-            }
-            index = descriptor.next;
-        }
-        Err(Broken::EndlessChain)
+            let added = self.add(descriptor, purpose, pieces)?;
+            len += added.unwrap_or(0);
+            Ok(added.is_some())
+        };
+        let (head, step) = match &self.kind {
+            Kind::Split(split) => (split.walk(place, add)?, 1),
+            Kind::Packed(packed) => packed.walk(place, add)?,
+        };
+        Ok(Chain { head, step, len })
     }
 
     fn indirect(&self, table: &Fields, purpose: Use, pieces: &mut Pieces) -> Result<usize, Broken> {
@@ -281,20 +282,23 @@ impl<'a> View<'a> {
         let entries = found.and_then(|found| self.memory.array::<Descriptor>(found, 0, count));
         let entries = entries.ok_or(Broken::Outside(table.address, table.len))?;
         let mut index = 0;
-        for _ in 0..count {
+        for step in 1..=count {
             if index >= count {
                 return Err(Broken::NoSuchDescriptor(index as u16));
             }
-            let descriptor = Fields::of(entries.load(index));
+            let entry = entries.load(index);
+            let descriptor = if self.ring.packed { Fields::packed(entry) } else { Fields::split(entry) };
             if descriptor.flags & INDIRECT != 0 {
                 return Err(Broken::Indirect);
             }
             let added = self.add(&descriptor, purpose, pieces)?;
             bytes += added.unwrap_or(0);
-            if added.is_none() || descriptor.flags & NEXT == 0 {
+            // In a packed ring all of the table is the chain.
+            let last = if self.ring.packed { step == count } else { descriptor.flags & NEXT == 0 };
+            if added.is_none() || last {
                 return Ok(bytes);
             }
-            index = usize::from(descriptor.next);
+            index = if self.ring.packed { step } else { usize::from(descriptor.next) };
         }
         Err(Broken::EndlessChain)
     }
@@ -325,48 +329,63 @@ impl<'a> View<'a> {
 
     /// Gives the next chain back, with so many bytes written to it. The guest does not know yet.
     #[inline]
-    pub(crate) fn give_back(&mut self, head: u16, written: u32) {
-        let place = usize::from(self.ring.done & self.mask);
-        self.entries.store(place, [u32::from(head), written]);
-        self.ring.done = self.ring.done.wrapping_add(1);
-        self.ring.next = self.ring.next.wrapping_add(1);
+    pub(crate) fn give_back(&mut self, chain: &Chain, written: u32) {
+        match &self.kind {
+            Kind::Split(split) => split.give_back(self.ring, chain.head, written),
+            Kind::Packed(packed) => packed.give_back(self.ring, chain.head, written),
+        }
+        self.ring.done = self.ring.done.wrapping_add(chain.step);
+        self.ring.next = self.ring.next.wrapping_add(chain.step);
     }
 
-    /// Lets the guest know of all that was given back; says whether it wants to be interrupted for it.
+    /// Lets the guest know of all that was given back, and notes `position` for whoever goes on; says whether it wants
+    /// to be interrupted for it.
     #[inline]
-    pub(crate) fn publish(&mut self) -> bool {
+    pub(crate) fn publish(&mut self, position: Option<&Position>) -> bool {
         let (old, new) = (self.ring.published, self.ring.done);
         if old == new {
             return false;
         }
-        self.used_index.store(new, Ordering::Release);
+        match &self.kind {
+            Kind::Split(split) => split.publish(self.ring),
+            Kind::Packed(packed) => {
+                // Whenever this process is killed, one can tell where it was.
+                let note = |at| position.into_iter().for_each(|position| position.note(old, at));
+                note(new);
+                packed.publish(self.ring);
+                position.into_iter().for_each(|position| position.note(new, new));
+            }
+        }
         self.ring.published = new;
         self.note();
-        // The guest writes what it wants and then looks at the index: neither may overtake the other here.
+        // The guest writes what it wants and then looks at what is new: neither may overtake the other here.
         fence(Ordering::SeqCst);
-        if self.ring.event_idx {
-            let event = self.used_event.load(Ordering::Relaxed);
-            return passed(event, new, old);
+        match &self.kind {
+            Kind::Split(split) => split.interrupts(self.ring, old),
+            Kind::Packed(packed) => packed.interrupts(self.ring, old),
         }
-        self.available_flags.load(Ordering::Relaxed) & NO_INTERRUPT == 0
     }
 
-    /// Notes that the used ring was written to.
+    /// Notes that the ring was written to.
     #[inline]
     fn note(&self) {
-        if let Some(address) = self.ring.noted {
-            self.memory.note(address, ENTRIES + 8 * usize::from(self.ring.size) + 2);
+        let Some(address) = self.ring.noted else { return };
+        let size = usize::from(self.ring.size);
+        if self.ring.packed {
+            let [descriptors, _, device] = packed::lengths(size);
+            self.memory.note(self.ring.descriptors, descriptors);
+            self.memory.note(self.ring.used, device);
+        } else {
+            self.memory.note(address, split::lengths(size)[2]);
         }
     }
 
     /// From now on the guest need not tell us of new chains.
     #[inline]
     pub(crate) fn ignore_new(&mut self) {
-        if self.ring.event_idx {
-            // An index that it has just passed it will not pass again for long.
-            self.available_event.store(self.ring.next.wrapping_sub(1), Ordering::Relaxed);
-        } else {
-            self.used_flags.store(NO_NOTIFY, Ordering::Relaxed);
+        match &self.kind {
+            Kind::Split(split) => split.ignore_new(self.ring),
+            Kind::Packed(packed) => packed.ignore_new(),
         }
         self.note();
     }
@@ -374,16 +393,14 @@ impl<'a> View<'a> {
     /// From now on the guest is to tell us of new chains; says whether there is one already.
     ///
     /// # Errors
-    /// As [`View::ready`].
+    /// As [`View::is_ready`].
     pub(crate) fn await_new(&mut self) -> Result<bool, Broken> {
-        if self.ring.event_idx {
-            self.available_event.store(self.ring.next, Ordering::Relaxed);
-        } else {
-            self.used_flags.store(0, Ordering::Relaxed);
+        match &self.kind {
+            Kind::Split(split) => split.await_new(self.ring),
+            Kind::Packed(packed) => packed.await_new(),
         }
         self.note();
-        fence(Ordering::SeqCst);
-        Ok(self.ready(1)? > 0)
+        self.is_ready(0)
     }
 
     /// Lets the processor fetch a piece that is soon to be read.
@@ -421,13 +438,19 @@ struct Fields {
     address: u64,
     len: u32,
     flags: u16,
+    /// The next one, or of a packed ring the chain's number.
     next: u16,
 }
 
 impl Fields {
     #[inline]
-    fn of([address, rest]: Descriptor) -> Self {
+    fn split([address, rest]: Descriptor) -> Self {
         Self { address, len: rest as u32, flags: (rest >> 32) as u16, next: (rest >> 48) as u16 }
+    }
+
+    #[inline]
+    fn packed([address, rest]: Descriptor) -> Self {
+        Self { address, len: rest as u32, flags: (rest >> 48) as u16, next: (rest >> 32) as u16 }
     }
 }
 

@@ -6,7 +6,6 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
 use frame::offload::LONG_HEADER;
-use ports::batch::MAX_BATCH;
 use ports::lent::{Lender, MAX_PIECES};
 use ports::{Batch, Drained, RxQueue};
 
@@ -98,7 +97,7 @@ impl VhostRx {
         let header = live.features.header();
         let mut view = live.ring.view(&live.memory)?;
         let (mut frames, mut held) = (0, 0);
-        while frames < budget && view.ready(1)? > 0 {
+        while frames < budget && view.is_ready(0)? {
             plan(&mut self.burst, &mut view, budget - frames)?;
             let taken = take_all(&self.burst, &view, batch, header, live.memory.lender());
             frames += taken;
@@ -111,7 +110,7 @@ impl VhostRx {
                 break;
             }
         }
-        *full = usize::from(view.ready(held as u16 + 1)?) > held;
+        *full = view.is_ready(self.burst.ahead_of(held))?;
         if live.memory.is_cut() {
             // What was read are zeros.
             batch.clear();
@@ -132,7 +131,7 @@ impl VhostRx {
             view.ignore_new();
             live.awaits = false;
         }
-        publish(&mut view, live.call.as_ref());
+        publish(&mut view, live.position.as_ref(), live.call.as_ref());
         Ok(())
     }
 
@@ -184,8 +183,7 @@ impl VhostRx {
 #[inline]
 fn plan(burst: &mut Burst, view: &mut View<'_>, budget: usize) -> Result<(), Broken> {
     burst.clear();
-    let ready = usize::from(view.ready(MAX_BATCH as u16)?).min(budget);
-    while burst.len() < ready && burst.has_room() {
+    while burst.len() < budget && burst.has_room() && view.is_ready(burst.ahead())? {
         burst.begin_frame();
         burst.add(view, Use::Read)?;
         burst.end_frame();
@@ -205,7 +203,7 @@ fn take_all(burst: &Burst, view: &View<'_>, batch: &mut Batch, header: usize, le
 #[inline]
 fn give_back(burst: &Burst, frames: usize, view: &mut View<'_>) {
     for chain in (0..frames).flat_map(|index| burst.frame(index).chains) {
-        view.give_back(chain.head, 0);
+        view.give_back(chain, 0);
     }
 }
 

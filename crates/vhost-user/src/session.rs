@@ -14,6 +14,7 @@ use crate::conversation::Conversation;
 use crate::device::Device;
 use crate::gate::{Arrived, look};
 use crate::keepsake::Keepsake;
+use crate::position::Positions;
 use crate::status::Board;
 use crate::turn::Turn;
 
@@ -136,6 +137,9 @@ impl Session {
     fn begin(&self, stream: UnixStream) -> io::Result<Conversation> {
         stream.set_nonblocking(false)?;
         let conversation = Conversation::begin(stream, &self.device, self.offload)?;
+        if self.keepsake.is_some() {
+            conversation.backend().note_positions(Positions::new()?);
+        }
         self.board.change(|status| (status.connected, status.why) = (true, None));
         self.keep(&conversation);
         Ok(conversation)

@@ -104,7 +104,7 @@ impl VhostTx {
         let mut view = live.ring.view(&live.memory)?;
         // New buffers are looked for when there is a frame for them.
         view.ignore_new();
-        publish(&mut view, live.call.as_ref());
+        publish(&mut view, live.position.as_ref(), live.call.as_ref());
         if live.memory.is_cut() { Err(Broken::Cut) } else { Ok(()) }
     }
 }
@@ -115,8 +115,8 @@ fn plan(burst: &mut Burst, view: &mut View<'_>, features: Features, len: usize) 
     burst.begin_frame();
     let mut room = 0;
     while room < len {
-        let (taken, of_frame) = (burst.taken(), burst.taken_by_frame());
-        let refusal = if view.ready(taken + 1)? <= taken {
+        let of_frame = burst.taken_by_frame();
+        let refusal = if !view.is_ready(burst.ahead())? {
             Some(SendError::Full)
         } else if of_frame > 0 && !features.mergeable() || of_frame == MAX_BUFFERS {
             Some(SendError::TooLong)
@@ -245,7 +245,7 @@ fn give_back(view: &mut View<'_>, planned: &Planned<'_>, len: usize) {
     let mut left = len;
     for chain in planned.chains {
         let written = left.min(chain.len);
-        view.give_back(chain.head, written as u32);
+        view.give_back(chain, written as u32);
         left -= written;
     }
 }

@@ -15,7 +15,7 @@ use crate::device::{Device, Live};
 use crate::features::Features;
 use crate::memory::Part;
 use crate::rx::VhostRx;
-use crate::testing::memory_file;
+use crate::testing::{memory_file, owner};
 use crate::tx::VhostTx;
 
 const SIZE: u16 = 16;
@@ -87,7 +87,7 @@ proptest! {
         for at in [AVAILABLE + 2, USED + 2] {
             guest.write_obj(start, GuestAddress(at)).unwrap();
         }
-        let mut ring = Ring::new(&memory, SIZE, PARTS, event_idx, start).unwrap();
+        let mut ring = Ring::new(&memory, SIZE, PARTS, Shape { packed: false, event_idx }, start).unwrap();
         let mut oracle = Queue::new(SIZE).unwrap();
         oracle.set_desc_table_address(Some(DESCRIPTORS as u32), Some(0));
         oracle.set_avail_ring_address(Some(AVAILABLE as u32), Some(0));
@@ -110,16 +110,16 @@ proptest! {
             guest.write_obj(event, GuestAddress(AVAILABLE + 4 + 2 * u64::from(SIZE))).unwrap();
             let mut view = ring.view(&memory).unwrap();
             let mut ours = Vec::new();
-            while view.ready(1).unwrap() > 0 {
+            while view.is_ready(0).unwrap() {
                 pieces.clear();
                 let chain = view.chain(0, purpose, &mut pieces).unwrap();
                 let spans: Vec<_> = pieces.all().iter().map(|span| (span.offset as u64, span.len)).collect();
                 prop_assert_eq!(chain.len as u32, spans.iter().map(|span| span.1).sum::<u32>());
                 ours.push((chain.head, spans));
-                view.give_back(chain.head, 7);
+                view.give_back(&chain, 7);
             }
             let before = guest.read_obj::<u16>(GuestAddress(USED + 2)).unwrap();
-            let tells = view.publish();
+            let tells = view.publish(None);
             let used: Vec<u8> = (0..USED + 0x100).map(|at| guest.read_obj(GuestAddress(at)).unwrap()).collect();
             guest.write_obj(before, GuestAddress(USED + 2)).unwrap();
             let mut theirs = Vec::new();
@@ -186,6 +186,24 @@ fn set_up(guest: &GuestMemoryMmap, next: u16) {
     }
 }
 
+/// A step forward on the ring of a queue, as a guest does it; `made` counts the descriptors of a packed one.
+fn step(guest: &GuestMemoryMmap, queue: u64, chains: u16, packed: bool, made: &mut u16) {
+    let [descriptors, available, _] = parts(queue);
+    if !packed {
+        let index = GuestAddress(available + 2);
+        let ahead = guest.read_obj::<u16>(index).unwrap();
+        guest.write_obj(ahead.wrapping_add(chains), index).unwrap();
+        return;
+    }
+    for _ in 0..chains {
+        let index = *made % SIZE;
+        let flags = owner(*made, SIZE)[0] | if queue == 0 { WRITE } else { 0 };
+        let buffer = BUFFERS + 0x400 * u64::from(index) + 0x4000 * queue;
+        descriptor(guest, descriptors, index, (buffer, 0x400, index, flags));
+        *made = made.wrapping_add(1);
+    }
+}
+
 /// A million steps, each with something else in the guest's memory: nothing panics, each fault has a reason, and
 /// with a new ring it goes on.
 #[test]
@@ -197,24 +215,30 @@ fn memory_that_says_anything_ends_with_a_reason_and_nothing_else() {
     out.room(LONG_HEADER).unwrap()[..LONG_HEADER + 1514].fill(0);
     out.push(LONG_HEADER + 1514, LONG_HEADER, None);
     let mut random = Random(0x5eed);
-    let (mut broken, mut received, mut sent, mut lent) = (0, 0, 0, 0);
-    for step in 0..1_000_000 {
+    let (mut broken, mut received, mut sent, mut lent, mut of_packed) = (0, 0, 0, 0, 0);
+    let (mut packed, mut made) = (false, [0; 2]);
+    for nth in 0..1_000_000 {
+        if nth % 64 == 0 {
+            drop((device.stop(0), device.stop(1)));
+        }
         if device.usable() == 0 {
             let features = Features(Features::offered(true).0 & random.next());
             let next = random.next() as u16;
             device.set_agreed(features);
             set_up(&guest, next);
+            packed = features.shape().packed;
+            made = [next & (SIZE - 1) | if next >> 15 == 0 { SIZE } else { 0 }; 2];
             for queue in [0, 1] {
                 let parts = parts(queue as u64);
-                let ring = Ring::new(&memory, SIZE, parts, features.event_idx(), next).unwrap();
+                let ring = Ring::new(&memory, SIZE, parts, features.shape(), next).unwrap();
                 let memory = Arc::clone(&memory);
-                device.start(queue, Live { ring, memory, call: None, features, awaits: false });
+                device
+                    .start(queue, Live { ring, memory, call: None, features, position: None, awaits: false });
             }
         }
-        // A step forward, as a guest does it.
-        let [descriptors, available, _] = parts(random.next() >> 5 & 1);
-        let ahead = guest.read_obj::<u16>(GuestAddress(available + 2)).unwrap();
-        guest.write_obj(ahead.wrapping_add(random.next() as u16 % 3), GuestAddress(available + 2)).unwrap();
+        let queue = random.next() >> 5 & 1;
+        step(&guest, queue, random.next() as u16 % 3, packed, &mut made[queue as usize]);
+        let [descriptors, available, _] = parts(queue);
         // And now and then anything, anywhere.
         let at = match random.next() >> 7 & 15 {
             0 => Some(random.next() % (LEN - 8)),
@@ -229,6 +253,7 @@ fn memory_that_says_anything_ends_with_a_reason_and_nothing_else() {
         batch.clear();
         rx.receive(&mut batch, 64);
         received += batch.len();
+        of_packed += if packed { batch.len() } else { 0 };
         batch.take_truncated();
         lent += usize::from(batch.any_lent());
         // What came in goes out again, or something that is longer than most buffers.
@@ -240,12 +265,12 @@ fn memory_that_says_anything_ends_with_a_reason_and_nothing_else() {
         tx.flush();
         rx.release();
         if let Some(why) = device.take_broken() {
-            assert!(!why.to_string().is_empty() && device.usable() == 0, "{step}");
+            assert!(!why.to_string().is_empty() && device.usable() == 0, "{nth}");
             broken += 1;
             drop((device.stop(0), device.stop(1)));
         }
     }
     // It was not all in vain.
-    let all = [broken, received, sent, lent];
+    let all = [broken, received, sent, lent, of_packed];
     assert!(all.iter().all(|count| *count > 1000), "{all:?}");
 }
