@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::guest::{boot_files, boots, wait_for_boot};
@@ -30,6 +30,11 @@ exec libvirtd --config "$0/libvirtd.conf"
 /// Domains run as root and with no rights taken from them: what stands between a guest and its host is not what is tested.
 const QEMU_CONF: &str = "user = \"root\"\ngroup = \"root\"\ndynamic_ownership = 0\nremember_owner = 0\n\
                          security_driver = \"none\"\nnamespaces = []\ncgroup_controllers = []\nstdio_handler = \"file\"\n";
+
+/// QEMU 7.2 falls down with MSI-X where another process has the rings and the processor is emulated.
+const NO_VECTORS: &str = "<qemu:override><qemu:device alias='net0'><qemu:frontend>
+                          <qemu:property name='vectors' type='unsigned' value='0'/>
+                          </qemu:frontend></qemu:device></qemu:override>";
 
 /// A running `libvirtd`. What runs in its domains ends with the [`Namespace`].
 #[derive(Debug)]
@@ -78,21 +83,22 @@ impl Libvirt {
         command::output(virsh.args(command::words(arguments)?))
     }
 
-    /// Defines a domain with this `<interface>`, and with `address` (with its prefix length) on it once it has booted.
+    /// Defines a domain with these parts: an `<interface>`, which gets `address` (with its prefix length) once it has
+    /// booted, and what is not a device, if anything.
     ///
     /// # Errors
     /// libvirt refuses it, or what a guest boots is not installed.
-    pub fn define(&self, name: &str, interface: &str, address: &str) -> Result<()> {
+    pub fn define(&self, name: &str, interface: &str, rest: &str, address: &str) -> Result<()> {
         let (kernel, root, command_line) = boot_files(address)?;
         let console = self.console(name);
         let domain = format!(
-            "<domain type='qemu'><name>{name}</name><memory unit='MiB'>256</memory><vcpu>1</vcpu>
+            "<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>{name}</name>{rest}<memory unit='MiB'>256</memory><vcpu>1</vcpu>
              <os><type arch='x86_64' machine='q35'>hvm</type>
              <kernel>{}</kernel><initrd>{}</initrd>
              <cmdline>{command_line}</cmdline></os>
              <features><acpi/></features><cpu mode='maximum'/>
              <devices>{interface}
-             <serial type='file'><source path='{}'/></serial><memballoon model='none'/></devices></domain>",
+             <serial type='file'><source path='{}'/></serial><memballoon model='none'/></devices>{NO_VECTORS}</domain>",
             kernel.display(),
             root.display(),
             console.display()
@@ -119,6 +125,17 @@ impl Libvirt {
         let booted = boots(&self.console(name));
         self.virsh(&format!("reboot {name} --mode acpi"))?;
         wait_for_boot(&self.console(name), booted)
+    }
+
+    /// The process of a domain that runs.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pid(&self, name: &str) -> Result<i32> {
+        // As libvirtd sees it.
+        let file = format!("/proc/{}/root/run/libvirt/qemu/{name}.pid", self.daemon.id());
+        let text = fs::read_to_string(&file).with_context(|| file)?;
+        Ok(text.trim().parse()?)
     }
 
     fn console(&self, name: &str) -> std::path::PathBuf {

@@ -1,19 +1,26 @@
-//! `cargo xtask libvirt`: a virtual machine of libvirt on a switch, both as docs/machines.md shows them: booted, pinged,
-//! rebooted, pinged, destroyed and started again, many times; in the end the switch holds no more than at first.
+//! `cargo xtask libvirt`: a virtual machine of libvirt on a switch, both as the documentation shows them: booted, pinged,
+//! rebooted, pinged, killed in the midst of a flood and started again, many times; in the end the switch holds no more than
+//! at first.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use control::types::FdbFilter;
-use testbed::{End, Libvirt, Namespace, Switchd, page, ping, veth, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use testbed::{End, Libvirt, Namespace, Process, Switchd, page, ping, veth, wait_until};
 
 use crate::interrupt::Interrupt;
 use crate::leaks::{self, Held};
 
-/// What a reader of the page follows.
-const PAGE: &str = include_str!("../../../docs/machines.md");
+/// What a reader of the pages follows.
+const TAP: &str = include_str!("../../../docs/machines.md");
+const SHARED_MEMORY: &str = include_str!("../../../docs/vhost-user.md");
+
+/// The socket that the second one names.
+const SOCKET: &str = "/run/switchd/switchd/vm1.sock";
 
 const DOMAIN: &str = "guest";
 const GUEST: &str = "198.18.0.2";
@@ -27,6 +34,9 @@ pub(crate) struct Cycles {
     /// Starts of the virtual machine
     #[arg(long, default_value_t = 50)]
     cycles: u32,
+    /// The machine shares its memory, instead of a TAP
+    #[arg(long)]
+    vhost_user: bool,
     /// The switchd to test [default: a release build of this workspace]
     #[arg(long)]
     switchd: Option<PathBuf>,
@@ -40,12 +50,14 @@ struct Picture {
     switchd: Switchd,
     outside: Namespace,
     host: Namespace,
+    /// Of the port that shares memory, if there is one.
+    socket: Option<TempDir>,
 }
 
 /// Runs the cycles and shows what the switch holds after some of them.
 pub(crate) fn run(options: &Cycles) -> Result<()> {
     let interrupt = Interrupt::watch()?;
-    let mut picture = Picture::build(&crate::run::switchd(options.switchd.as_deref())?)?;
+    let mut picture = Picture::build(&crate::run::switchd(options.switchd.as_deref())?, options.vhost_user)?;
     let mut first: Option<Held> = None;
     for cycle in 1..=options.cycles {
         let started = Instant::now();
@@ -63,30 +75,60 @@ pub(crate) fn run(options: &Cycles) -> Result<()> {
 }
 
 impl Picture {
-    fn build(switchd: &std::path::Path) -> Result<Self> {
-        let section = page::section(PAGE, "libvirt")?;
+    fn build(switchd: &Path, vhost_user: bool) -> Result<Self> {
+        let section = page::section(if vhost_user { SHARED_MEMORY } else { TAP }, "libvirt")?;
         let (host, outside) = (Namespace::new("host")?, Namespace::new("outside")?);
         veth(End::new(&host, "eth0"), End::new(&outside, "eth0").address("198.18.0.1/24"))?;
-        let switchd =
-            Switchd::launch(switchd, &host, Some(page::block(section, "toml", 0)?), &[])?.forwarding()?;
+        let socket = vhost_user.then(tempfile::tempdir).transpose()?;
+        let in_place = |text: &str| match &socket {
+            Some(directory) => text.replace(SOCKET, &directory.path().join("vm1.sock").display().to_string()),
+            None => text.to_owned(),
+        };
+        let config = in_place(page::block(section, "toml", 0)?);
+        let switchd = Switchd::launch(switchd, &host, Some(&config), &[])?.forwarding()?;
         let libvirt = Libvirt::start(&host)?;
-        libvirt.define(DOMAIN, page::block(section, "xml", 0)?, &format!("{GUEST}/24"))?;
+        let (rest, interface) = match vhost_user {
+            true => (page::block(section, "xml", 0)?, page::block(section, "xml", 1)?),
+            false => ("", page::block(section, "xml", 0)?),
+        };
+        libvirt.define(DOMAIN, &in_place(interface), rest, &format!("{GUEST}/24"))?;
         let client = switchd.control()?;
-        Ok(Self { libvirt, client, switchd, outside, host })
+        Ok(Self { libvirt, client, switchd, outside, host, socket })
     }
 
     /// One life of the virtual machine, on the port that is returned.
     fn cycle(&mut self) -> Result<String> {
         self.libvirt.boot(DOMAIN)?;
-        let port = self.ports()?.into_iter().find(|name| name != "uplink").context("no port for the TAP")?;
+        let port =
+            self.ports()?.into_iter().find(|name| name != "uplink").context("no port for the machine")?;
         self.pings(&port)?;
         self.libvirt.reboot(DOMAIN)?;
         self.pings(&port)?;
-        self.libvirt.virsh(&format!("destroy {DOMAIN}"))?;
-        wait_until(SOON, &format!("port {port} goes with its TAP"), || {
-            self.ports().is_ok_and(|ports| ports == ["uplink"])
-        })?;
+        let mut flood = self.outside.command("ping");
+        flood.args(["-q", "-f", "-w", "20", GUEST]);
+        let mut flood = Process::start(flood)?;
+        self.kill()?;
+        flood.kill9()?;
+        let goes = if self.socket.is_some() { "its link goes down" } else { "it goes with its TAP" };
+        wait_until(SOON, &format!("port {port}: {goes}"), || self.is_gone(&port))?;
         Ok(port)
+    }
+
+    /// SIGKILL to QEMU.
+    fn kill(&self) -> Result<()> {
+        let pid = self.libvirt.pid(DOMAIN)?;
+        kill_process(Pid::from_raw(pid).context("no process")?, Signal::KILL)?;
+        wait_until(SOON, "libvirt has noticed", || {
+            self.libvirt.virsh(&format!("domstate {DOMAIN}")).is_ok_and(|state| state.trim() == "shut off")
+        })
+    }
+
+    fn is_gone(&mut self, port: &str) -> bool {
+        if self.socket.is_none() {
+            return self.ports().is_ok_and(|ports| ports == ["uplink"]);
+        }
+        let shown = self.client.show_port(port);
+        shown.is_ok_and(|shown| shown.device.is_none_or(|device| !device.up))
     }
 
     fn ports(&mut self) -> Result<Vec<String>> {

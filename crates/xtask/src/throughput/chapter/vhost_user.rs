@@ -8,10 +8,12 @@ use anyhow::Result;
 use crate::throughput::bench::{Bench, Place};
 use crate::throughput::hugepages::HugePages;
 use crate::throughput::results::Figure;
-use crate::throughput::subject::SharedMemory;
+use crate::throughput::subject::{Rings, SharedMemory};
 use crate::throughput::traffic::{LONGEST, Mix, SHORTEST};
 
 const WIRING: &str = "memory of virtual machines (vhost-user)";
+
+const RINGS: [Rings; 2] = [Rings::Split, Rings::Packed];
 
 /// Two guests, and a switch of DPDK's.
 const PAGES: u64 = 400;
@@ -28,25 +30,29 @@ const SAMPLE: Duration = Duration::from_secs(2);
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let _pages = HugePages::reserve(PAGES)?;
     for round in 0..bench.scale.rounds {
-        for mix in [SHORTEST, LONGEST] {
+        for (mix, rings) in [SHORTEST, LONGEST].into_iter().flat_map(|mix| RINGS.map(|rings| (mix, rings))) {
             for at in Bench::order(bench.subjects.len(), round) {
                 bench.interrupt.check()?;
-                sample(bench, at, mix)?;
+                sample(bench, at, mix, rings)?;
             }
         }
     }
     Ok(())
 }
 
-fn sample(bench: &mut Bench, at: usize, mix: Mix) -> Result<()> {
+fn sample(bench: &mut Bench, at: usize, mix: Mix, rings: Rings) -> Result<()> {
     let subject = bench.subjects[at];
-    let mut rig = SharedMemory::build(subject, &bench.programs)?;
+    let mut rig = SharedMemory::build(subject, rings, &bench.programs)?;
     rig.guests.begin(mix.length(0))?;
     std::thread::sleep(WARM);
     let rate = rig.guests.rate(SAMPLE)?;
-    let place = Place { chapter: "Frames a second", wiring: WIRING, case: mix.name.to_owned(), at: None };
+    let case = match rings {
+        Rings::Split => mix.name.to_owned(),
+        Rings::Packed => format!("{}, packed rings", mix.name),
+    };
+    let place = Place { chapter: "Frames a second", wiring: WIRING, case, at: None };
     bench.add(&place.figure(Figure::Frames), subject, rate);
-    if mix.name == SHORTEST.name {
+    if (mix.name, rings) == (SHORTEST.name, Rings::Split) {
         rig.guests.end()?;
         std::thread::sleep(CALM);
         let (began, before) = (Instant::now(), rig.processor_time()?);

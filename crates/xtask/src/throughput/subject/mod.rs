@@ -14,6 +14,7 @@ use clap::ValueEnum;
 pub(crate) use self::bare_loop::{BareLoop, run as run_bare_loop};
 pub(crate) use self::rig::{FAR, Rig, Wish};
 pub(crate) use self::shared_memory::SharedMemory;
+pub(crate) use self::testpmd::Rings;
 use crate::run::works;
 
 /// How the hosts are wired to the switch.

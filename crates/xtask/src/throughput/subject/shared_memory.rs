@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use testbed::{Namespace, Process, wait_until};
 
 use super::rig::start_switchd;
-use super::{Subject, openvswitch, testpmd};
+use super::testpmd::{self, Rings};
+use super::{Subject, openvswitch};
 use crate::throughput::{Programs, SENDER_CORE, SWITCH_CORE};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -23,13 +24,13 @@ pub(crate) struct SharedMemory {
 }
 
 impl SharedMemory {
-    pub(crate) fn build(subject: Subject, programs: &Programs) -> Result<Self> {
+    pub(crate) fn build(subject: Subject, rings: Rings, programs: &Programs) -> Result<Self> {
         let directory = TempDir::with_prefix("throughput-")?;
         let namespace = Namespace::new("s")?;
         let here = directory.path();
         let [left, right] = ["a.sock", "b.sock"].map(|name| here.join(name));
         let sockets = [left.as_path(), right.as_path()];
-        let connect = || testpmd::Guests::start(&namespace, here, sockets, false, SENDER_CORE);
+        let connect = || testpmd::Guests::start(&namespace, here, sockets, false, rings, SENDER_CORE);
         let (guests, switch) = match subject {
             Subject::Switchd | Subject::Before => {
                 let before = programs.before.as_deref().filter(|_| subject == Subject::Before);
@@ -45,7 +46,7 @@ impl SharedMemory {
             Subject::OpenVSwitchDpdk => {
                 // Its documentation has the guests listen: its own ports that do so are deprecated.
                 let switch = openvswitch::start_dpdk(&namespace, sockets, here, SWITCH_CORE)?;
-                (testpmd::Guests::start(&namespace, here, sockets, true, SENDER_CORE)?, switch)
+                (testpmd::Guests::start(&namespace, here, sockets, true, rings, SENDER_CORE)?, switch)
             }
             other => bail!("{} has no ports on shared memory", other.name()),
         };

@@ -16,6 +16,13 @@ const EAL: &str = "--no-pci --in-memory --single-file-segments -m 256";
 /// Of both: the ring that QEMU's and virtio-user's network cards have by default.
 const RINGS: &str = "--rxd=256 --txd=256 --burst=64 --total-num-mbufs=4096";
 
+/// How the rings of guests are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rings {
+    Split,
+    Packed,
+}
+
 /// Two guests on a core.
 #[derive(Debug)]
 pub(crate) struct Guests {
@@ -30,6 +37,7 @@ impl Guests {
         directory: &Path,
         sockets: [&Path; 2],
         listen: bool,
+        rings: Rings,
         core: usize,
     ) -> Result<Self> {
         let fifo = directory.join("commands");
@@ -37,10 +45,11 @@ impl Guests {
         // For both, or opening would wait for the other side.
         let commands = OpenOptions::new().read(true).write(true).open(&fifo)?;
         let server = if listen { ",server=1" } else { "" };
+        let packed = u8::from(rings == Rings::Packed);
         let card = |number: usize| {
             let path = sockets[number].display();
             format!(
-                "--vdev net_virtio_user{number},path={path},queue_size=256,mac=02:00:00:00:01:0{number}{server}"
+                "--vdev net_virtio_user{number},path={path},queue_size=256,packed_vq={packed},mac=02:00:00:00:01:0{number}{server}"
             )
         };
         let process = namespace.spawn(&format!(
