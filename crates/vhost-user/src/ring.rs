@@ -240,11 +240,23 @@ impl View<'_> {
     ///
     /// # Errors
     /// More is said to be there than the ring has room for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_ready(&mut self, ahead: u16) -> Result<bool, Broken> {
+        if let Kind::Split(split) = &self.kind
+            && !Split::is_known(self.ring, ahead)
+        {
+            split.look(self.ring)?;
+        }
+        Ok(self.is_known(ahead))
+    }
+
+    /// The same, as far as that was known before: to look at each what is new, while the guest writes it, costs both sides
+    /// more than to come again.
+    #[inline(always)]
+    pub(crate) fn is_known(&self, ahead: u16) -> bool {
         match &self.kind {
-            Kind::Split(split) => split.is_ready(self.ring, ahead),
-            Kind::Packed(packed) => Ok(packed.is_ready(self.ring, ahead)),
+            Kind::Split(_) => Split::is_known(self.ring, ahead),
+            Kind::Packed(packed) => packed.is_ready(self.ring, ahead),
         }
     }
 
@@ -252,7 +264,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// It is none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn chain(&self, ahead: u16, purpose: Use, pieces: &mut Pieces) -> Result<Chain, Broken> {
         let place = self.ring.next.wrapping_add(ahead);
         let mut len = 0;
@@ -272,6 +284,7 @@ impl View<'_> {
         Ok(Chain { head, step, len })
     }
 
+    #[inline(never)]
     fn indirect(&self, table: &Fields, purpose: Use, pieces: &mut Pieces) -> Result<usize, Broken> {
         let (mut bytes, len) = (0, table.len as usize);
         if table.flags & NEXT != 0 || len == 0 || !len.is_multiple_of(size_of::<Descriptor>()) {
@@ -304,7 +317,7 @@ impl View<'_> {
     }
 
     /// Adds what one descriptor describes, and says how many bytes; `None` where what is of use ends before it.
-    #[inline]
+    #[inline(always)]
     fn add(&self, descriptor: &Fields, purpose: Use, pieces: &mut Pieces) -> Result<Option<usize>, Broken> {
         match (purpose, descriptor.flags & WRITE != 0) {
             (Use::Read, true) => return Ok(None),
@@ -328,7 +341,7 @@ impl View<'_> {
     }
 
     /// Gives the next chain back, with so many bytes written to it. The guest does not know yet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn give_back(&mut self, chain: &Chain, written: u32) {
         match &self.kind {
             Kind::Split(split) => split.give_back(self.ring, chain.head, written),

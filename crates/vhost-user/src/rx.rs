@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
 use frame::offload::LONG_HEADER;
+use ports::batch::MAX_BATCH;
 use ports::lent::{Lender, MAX_PIECES};
 use ports::{Batch, Drained, RxQueue};
 
@@ -183,7 +184,9 @@ impl VhostRx {
 #[inline]
 fn plan(burst: &mut Burst, view: &mut View<'_>, budget: usize) -> Result<(), Broken> {
     burst.clear();
-    while burst.len() < budget && burst.has_room() && view.is_ready(burst.ahead())? {
+    // Once for all of them.
+    view.is_ready(MAX_BATCH as u16 - 1)?;
+    while burst.len() < budget && burst.has_room() && view.is_known(burst.ahead()) {
         burst.begin_frame();
         burst.add(view, Use::Read)?;
         burst.end_frame();

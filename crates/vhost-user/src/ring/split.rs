@@ -66,23 +66,26 @@ impl<'a> Split<'a> {
         self.used_index.load(Ordering::Relaxed)
     }
 
-    /// Whether the chain `ahead` of the next one is there; looks in the guest's memory only where that is not known yet.
-    #[inline]
-    pub(super) fn is_ready(&self, ring: &mut Ring, ahead: u16) -> Result<bool, Broken> {
-        if ring.seen.wrapping_sub(ring.next) > ahead {
-            return Ok(true);
-        }
+    /// Whether the chain `ahead` of the next one is known to be there.
+    #[inline(always)]
+    pub(super) fn is_known(ring: &Ring, ahead: u16) -> bool {
+        ring.seen.wrapping_sub(ring.next) > ahead
+    }
+
+    /// Looks in the guest's memory what is there.
+    #[inline(always)]
+    pub(super) fn look(&self, ring: &mut Ring) -> Result<(), Broken> {
         let index = self.available_index.load(Ordering::Acquire);
         let ready = index.wrapping_sub(ring.next);
         if ready > ring.size {
             return Err(Broken::Available(ready));
         }
         ring.seen = index;
-        Ok(ready > ahead)
+        Ok(())
     }
 
     /// Calls `add` for each descriptor of the chain at a place, until that has enough; says its first one's number.
-    #[inline]
+    #[inline(always)]
     pub(super) fn walk(
         &self,
         place: u16,
@@ -103,7 +106,7 @@ impl<'a> Split<'a> {
         Err(Broken::EndlessChain)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn give_back(&self, ring: &Ring, head: u16, written: u32) {
         self.entries.store(usize::from(ring.done & self.mask), [u32::from(head), written]);
     }
