@@ -9,8 +9,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bridge::{
-    Bridge, BridgeSettings, Deliveries, DropSamples, Membership, Moment, PortId, PortSettings, Span,
-    VlanSettings,
+    Beginning, Bridge, BridgeSettings, Deliveries, DropSamples, Membership, Moment, PortId, PortSettings,
+    Span, VlanSettings,
 };
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use frame::{Frame, MacAddr, Offload, Vid};
@@ -187,7 +187,12 @@ impl Switch {
         self.decide();
         for &lost in self.out.lost() {
             let bytes = &self.received.0[usize::from(lost.index) * FRAME..][..FRAME];
-            self.samples.keep(lost, self.ports[0], bytes, None, self.now);
+            self.samples.keep(
+                lost,
+                self.ports[0],
+                Beginning { bytes, tag: None, wire_len: bytes.len() },
+                self.now,
+            );
         }
     }
 

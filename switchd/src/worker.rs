@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge::{Bridge, Deliveries, DropReason, DropSamples, Lost, Moment, PortId, Span};
+use bridge::{Beginning, Bridge, Deliveries, DropReason, DropSamples, Lost, Moment, PortId, Span};
 use crossbeam_channel::{Receiver, Sender};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -508,8 +508,10 @@ struct Witness<'a> {
 
 impl Witness<'_> {
     fn lost(&mut self, lost: Lost) {
-        let (bytes, tag) = self.batch.bytes(usize::from(lost.index));
-        self.samples.keep(lost, self.ingress, bytes, tag, self.now);
+        let index = usize::from(lost.index);
+        let (bytes, tag) = self.batch.bytes(index);
+        let beginning = Beginning { bytes, tag, wire_len: self.batch.wire_len(index) };
+        self.samples.keep(lost, self.ingress, beginning, self.now);
         if let Some(egress) = lost.egress.filter(|_| self.captures.any()) {
             self.captures.lost(egress, lost.index, lost.reason, self.batch);
         }

@@ -45,7 +45,7 @@ pub use port::{LocalKind, MAX_PORTS, PortId};
 pub use reason::{DropReason, Side};
 pub use rules::flood::{Class, Refusal};
 pub use rules::state::PortState;
-pub use samples::{DropSamples, DroppedFrame, Lost, SAMPLE_HEAD};
+pub use samples::{Beginning, DropSamples, DroppedFrame, Lost, SAMPLE_HEAD};
 pub use settings::{BridgeSettings, MAX_FDB, PortSettings, SettingsRefused, VlanProtocol, VlanSettings};
 pub use vlan_counters::VlanCounters;
 pub use vlans::{Membership, PrivateKind, PrivateRole, PrivateVlan, TagEdit, VlanEntry};

@@ -2,7 +2,7 @@
 //! so that a storm of one does not push out the others, and only so many a second, so that a storm costs
 //! no more than a look at a number.
 
-use frame::{Tag, vlan::TAG_LEN};
+use frame::Tag;
 
 use crate::moment::{Moment, Span};
 use crate::port::PortId;
@@ -57,6 +57,17 @@ pub struct Lost {
     pub reason: DropReason,
 }
 
+/// What is there of a lost frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Beginning<'a> {
+    /// Its first bytes, or all.
+    pub bytes: &'a [u8],
+    /// The tag that is not among them.
+    pub tag: Option<Tag>,
+    /// Its length in bytes, tag and all.
+    pub wire_len: usize,
+}
+
 /// The last frames of one reason.
 #[derive(Clone, Debug, Default)]
 struct Ring {
@@ -87,13 +98,12 @@ impl DropSamples {
         Self { rings: (0..DropReason::COUNT).map(|_| ring()).collect() }
     }
 
-    /// Keeps the head of a lost frame if it is this reason's turn: `bytes` of it, `tag` where that is not
-    /// among them.
+    /// Keeps the head of a lost frame if it is this reason's turn.
     #[inline]
-    pub fn keep(&mut self, lost: Lost, ingress: PortId, bytes: &[u8], tag: Option<Tag>, now: Moment) {
+    pub fn keep(&mut self, lost: Lost, ingress: PortId, beginning: Beginning<'_>, now: Moment) {
         let ring = &mut self.rings[lost.reason as usize];
         if ring.taken < TAKEN || now.since(ring.since) >= PERIOD {
-            ring.take(lost, ingress, bytes, tag, now);
+            ring.take(lost, ingress, beginning, now);
         }
     }
 
@@ -113,14 +123,13 @@ impl DropSamples {
 
 impl Ring {
     #[cold]
-    fn take(&mut self, lost: Lost, ingress: PortId, bytes: &[u8], tag: Option<Tag>, now: Moment) {
+    fn take(&mut self, lost: Lost, ingress: PortId, beginning: Beginning<'_>, now: Moment) {
         if now.since(self.since) >= PERIOD {
             (self.since, self.taken) = (now, 0);
         }
         self.taken += 1;
-        let tag_len = if tag.is_some() { TAG_LEN } else { 0 };
-        let (len, head) = head(bytes, tag);
-        let wire_len = u32::try_from(bytes.len() + tag_len).unwrap_or(u32::MAX);
+        let (len, head) = head(beginning.bytes, beginning.tag);
+        let wire_len = u32::try_from(beginning.wire_len).unwrap_or(u32::MAX);
         let Lost { egress, reason, .. } = lost;
         let frame = DroppedFrame { at: now, reason, ingress, egress, wire_len, len, head };
         if self.frames.len() < KEPT {
@@ -154,6 +163,10 @@ mod tests {
 
     const PORT: PortId = PortId(3);
 
+    fn whole(bytes: &[u8]) -> Beginning<'_> {
+        Beginning { bytes, tag: None, wire_len: bytes.len() }
+    }
+
     fn lost(reason: DropReason) -> Lost {
         Lost { index: 0, egress: None, reason }
     }
@@ -161,14 +174,13 @@ mod tests {
     #[test]
     fn the_last_frames_of_each_reason_are_kept_whatever_storm_there_is_of_another() {
         let mut samples = DropSamples::new();
-        samples.keep(lost(DropReason::Runt), PORT, &[7; 5], None, Moment(1));
+        samples.keep(lost(DropReason::Runt), PORT, whole(&[7; 5]), Moment(1));
         for second in 1..=9 {
             for _ in 0..1000 {
                 samples.keep(
                     lost(DropReason::Locked),
                     PORT,
-                    &[second; 300],
-                    None,
+                    whole(&[second; 300]),
                     Moment(u64::from(second) * 1000),
                 );
             }
@@ -184,7 +196,7 @@ mod tests {
     fn few_a_second_are_taken_and_the_oldest_make_room() {
         let mut samples = DropSamples::new();
         for n in 0..20_u64 {
-            samples.keep(lost(DropReason::Mtu), PORT, &[n as u8; 60], None, Moment(5_000 + n));
+            samples.keep(lost(DropReason::Mtu), PORT, whole(&[n as u8; 60]), Moment(5_000 + n));
         }
         let firsts = |samples: &DropSamples| {
             let mut firsts: Vec<u8> = samples.iter().map(|frame| frame.head()[0]).collect();
@@ -192,7 +204,7 @@ mod tests {
             firsts
         };
         assert_eq!(firsts(&samples), (0..16).collect::<Vec<_>>(), "the others came in the same second");
-        samples.keep(lost(DropReason::Mtu), PORT, &[100; 60], None, Moment(6_500));
+        samples.keep(lost(DropReason::Mtu), PORT, whole(&[100; 60]), Moment(6_500));
         assert_eq!(firsts(&samples), (1..16).chain([100]).collect::<Vec<_>>());
     }
 
@@ -201,18 +213,17 @@ mod tests {
         let mut samples = DropSamples::new();
         for n in 0..20 {
             let ingress = PortId(n % 2);
-            samples.keep(lost(DropReason::Locked), ingress, &[1; 60], None, Moment(u64::from(n) * 1000));
+            samples.keep(lost(DropReason::Locked), ingress, whole(&[1; 60]), Moment(u64::from(n) * 1000));
         }
         samples.keep(
             Lost { egress: Some(PortId(1)), ..lost(DropReason::Mtu) },
             PortId(0),
-            &[1; 60],
-            None,
+            whole(&[1; 60]),
             Moment(0),
         );
         samples.forget(PortId(1));
         assert!(samples.iter().count() == 8 && samples.iter().all(|frame| frame.ingress == PortId(0)));
-        samples.keep(lost(DropReason::Locked), PortId(0), &[2; 60], None, Moment(30_000));
+        samples.keep(lost(DropReason::Locked), PortId(0), whole(&[2; 60]), Moment(30_000));
         assert_eq!(samples.iter().count(), 9);
     }
 
@@ -220,12 +231,14 @@ mod tests {
     fn a_tag_stands_behind_the_addresses() {
         let mut samples = DropSamples::new();
         let tag = Tag { tpid: EtherType::VLAN, tci: 5 };
+        // The rest of it is elsewhere.
+        let tagged = |bytes| Beginning { bytes, tag: Some(tag), wire_len: 1000 };
         let bytes = [[1; 12].as_slice(), &[8, 6], &[2; 200]].concat();
-        samples.keep(lost(DropReason::Isolated), PORT, &bytes, Some(tag), Moment(0));
-        samples.keep(lost(DropReason::Isolated), PORT, &bytes[..10], Some(tag), Moment(0));
+        samples.keep(lost(DropReason::Isolated), PORT, tagged(&bytes), Moment(0));
+        samples.keep(lost(DropReason::Isolated), PORT, tagged(&bytes[..10]), Moment(0));
         let frames: Vec<_> = samples.iter().collect();
         assert_eq!(frames[0].head()[..18], [[1; 12].as_slice(), &[0x81, 0, 0, 5], &[8, 6]].concat());
-        assert_eq!((frames[0].head().len(), frames[0].wire_len), (SAMPLE_HEAD, 218));
+        assert_eq!((frames[0].head().len(), frames[0].wire_len), (SAMPLE_HEAD, 1000));
         assert_eq!(frames[1].head(), [[1; 10].as_slice(), &[0x81, 0, 0, 5]].concat());
     }
 }
