@@ -353,14 +353,19 @@ impl Batch {
     #[inline]
     #[must_use]
     pub fn as_received(&self, index: usize, header: usize) -> Option<&[u8]> {
-        if self.beyond(index) > 0 { None } else { self.beginning_as_received(index, header) }
+        let slot = self.slots.get(index).filter(|slot| slot.beyond == 0)?;
+        self.slot_as_received(slot, header)
     }
 
     /// [`Batch::as_received`] where the rest of the frame may be lent: the beginning.
     #[inline]
     #[must_use]
     pub fn beginning_as_received(&self, index: usize, header: usize) -> Option<&[u8]> {
-        let slot = self.slots.get(index)?;
+        self.slot_as_received(self.slots.get(index)?, header)
+    }
+
+    #[inline]
+    fn slot_as_received(&self, slot: &Slot, header: usize) -> Option<&[u8]> {
         let from = slot.frame().checked_sub(header)?;
         let bytes = self.pages.bytes().get(from..slot.end as usize)?;
         let as_it_came = usize::from(slot.header) == header && bytes.starts_with(&CHECKED);

@@ -63,9 +63,10 @@ pub(crate) fn send_by(mut stream: TcpStream, bytes: u64, stall: Duration) -> Res
         position += stream.write(pattern::at(&block, position, length))? as u64;
     }
     stream.shutdown(Shutdown::Write)?;
-    // Stay until the receiver has read the end, so that a reset can't overtake the last bytes.
+    // Stay until the receiver has read the end, so that a reset can't overtake the last bytes. How it ends the connection,
+    // or whether it had moved meanwhile and does not know it any more, is all the same.
     stream.set_read_timeout(Some(stall))?;
-    let _ = stream.read(&mut [0])?;
+    let _ = stream.read(&mut [0]);
     Ok(())
 }
 

