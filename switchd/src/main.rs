@@ -19,6 +19,7 @@ mod forwarding;
 mod guests;
 mod handover;
 mod heirlooms;
+mod lent;
 mod logging;
 mod metrics;
 mod mirrors;

@@ -18,6 +18,7 @@ use crate::busy_poll::BusyPoll;
 use crate::captures::Captures;
 use crate::clock::{Clock, Reading};
 use crate::command::{Command, Event, PortReport, Report};
+use crate::lent;
 use crate::news::News;
 use crate::pace::Pace;
 use crate::ready::ReadyList;
@@ -269,21 +270,12 @@ impl Worker {
         if !self.batch.any_lent() {
             return;
         }
-        if self.captures.any() {
-            (0..self.batch.len()).for_each(|index| self.batch.complete(index));
-        }
-        let tpid = self.bridge.vlan_tpid();
-        for (egress, queue) in self.deliveries.iter() {
-            let halves = self.ports.get(usize::from(egress.0)).and_then(Option::as_ref);
-            let Some(capabilities) = halves.map(|halves| halves.tx.capabilities()) else { continue };
-            for (place, &index) in queue.iter().enumerate() {
-                let Ok(mut frame) = self.batch.frame(usize::from(index)) else { continue };
-                self.deliveries.edit(egress, place).apply(tpid, &mut frame);
-                if !capabilities.takes(&frame) {
-                    self.batch.complete(usize::from(index));
-                }
-            }
-        }
+        let ports = &self.ports;
+        let capabilities = |egress: PortId| {
+            let halves = ports.get(usize::from(egress.0)).and_then(Option::as_ref);
+            halves.map(|halves| halves.tx.capabilities())
+        };
+        lent::fetch(&mut self.batch, &self.deliveries, self.captures.any(), capabilities);
     }
 
     /// What was lent goes back, now that it is handed on.
