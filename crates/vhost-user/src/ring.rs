@@ -300,18 +300,23 @@ impl View<'_> {
                 return Err(Broken::NoSuchDescriptor(index as u16));
             }
             let entry = entries.load(index);
-            let descriptor = if self.ring.packed { Fields::packed(entry) } else { Fields::split(entry) };
+            // In a packed ring all of the table is the chain.
+            let (descriptor, last, next) = if self.ring.packed {
+                (Fields::packed(entry), step == count, step)
+            } else {
+                let descriptor = Fields::split(entry);
+                let (last, next) = (descriptor.flags & NEXT == 0, usize::from(descriptor.next));
+                (descriptor, last, next)
+            };
             if descriptor.flags & INDIRECT != 0 {
                 return Err(Broken::Indirect);
             }
             let added = self.add(&descriptor, purpose, pieces)?;
             bytes += added.unwrap_or(0);
-            // In a packed ring all of the table is the chain.
-            let last = if self.ring.packed { step == count } else { descriptor.flags & NEXT == 0 };
             if added.is_none() || last {
                 return Ok(bytes);
             }
-            index = if self.ring.packed { step } else { usize::from(descriptor.next) };
+            index = next;
         }
         Err(Broken::EndlessChain)
     }
@@ -363,10 +368,10 @@ impl View<'_> {
             Kind::Split(split) => split.publish(self.ring),
             Kind::Packed(packed) => {
                 // Whenever this process is killed, one can tell where it was.
-                let note = |at| position.into_iter().for_each(|position| position.note(old, at));
-                note(new);
+                let note = |from| position.into_iter().for_each(|position| position.note(from, new));
+                note(old);
                 packed.publish(self.ring);
-                position.into_iter().for_each(|position| position.note(new, new));
+                note(new);
             }
         }
         self.ring.published = new;
