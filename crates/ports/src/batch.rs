@@ -68,6 +68,13 @@ impl Slot {
     fn frame(&self) -> usize {
         self.start as usize + usize::from(self.header)
     }
+
+    /// What of it is lent, where all pieces are these.
+    #[inline]
+    fn tail<'a>(&self, lender: &'a Lender, pieces: &'a [Piece]) -> Tail<'a> {
+        let first = usize::from(self.piece);
+        Tail::new(lender, pieces.get(first..first + usize::from(self.pieces)).unwrap_or_default())
+    }
 }
 
 /// Received frames, in order of arrival.
@@ -273,9 +280,10 @@ impl Batch {
     #[inline]
     #[must_use]
     pub fn tail(&self, index: usize) -> Tail<'_> {
-        let (Some(lender), Some(slot)) = (&self.lender, self.slots.get(index)) else { return Tail::NONE };
-        let pieces = usize::from(slot.piece)..usize::from(slot.piece) + usize::from(slot.pieces);
-        Tail::new(lender, self.pieces.get(pieces).unwrap_or_default())
+        match (&self.lender, self.slots.get(index)) {
+            (Some(lender), Some(slot)) => slot.tail(lender, &self.pieces),
+            _ => Tail::NONE,
+        }
     }
 
     /// Fetches what of frame `index` is lent. A frame whose lender has cut its memory short stays as it is.
@@ -283,9 +291,7 @@ impl Batch {
         let Some(slot) = self.slots.get(index) else { return };
         let room = slot.end as usize..(slot.end + slot.beyond) as usize;
         let (Some(lender), Some(room)) = (&self.lender, self.pages.bytes_mut().get_mut(room)) else { return };
-        let pieces = usize::from(slot.piece)..usize::from(slot.piece) + usize::from(slot.pieces);
-        let tail = Tail::new(lender, self.pieces.get(pieces).unwrap_or_default());
-        if tail.read(room) {
+        if slot.tail(lender, &self.pieces).read(room) {
             let slot = &mut self.slots[index];
             slot.end += slot.beyond;
             (slot.beyond, slot.pieces) = (0, 0);

@@ -361,8 +361,7 @@ impl TxQueue for RawTx {
         let header = pieces.offload.encode();
         let header = header.get(..self.header).unwrap_or(&header);
         let parts = [header, pieces.head, pieces.tags.as_slice(), pieces.rest];
-        let sent = sys::gather::sendmsg(self.fd.as_fd(), parts, tail);
-        sent.map(drop).map_err(|error| send_error(Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+        sys::gather::sendmsg(self.fd.as_fd(), parts, tail).map(drop).map_err(send_error)
     }
 
     fn send_run(&mut self, batch: &Batch, queue: &[u16]) -> Run {

@@ -320,11 +320,10 @@ impl TxQueue for TapTx {
 
     #[inline]
     fn send(&mut self, frame: &Frame<'_>) -> Result<(), SendError> {
-        let sent = match frame.verbatim(self.header) {
-            Some(bytes) => rustix::io::write(&*self.fd, bytes),
-            None => gather(self.fd.as_fd(), self.header, frame, Tail::NONE),
-        };
-        sent.map(|_| ()).map_err(send_error)
+        match frame.verbatim(self.header) {
+            Some(whole) => rustix::io::write(&*self.fd, whole).map(drop).map_err(send_error),
+            None => self.send_lent(frame, Tail::NONE),
+        }
     }
 
     fn send_lent(&mut self, frame: &Frame<'_>, tail: Tail<'_>) -> Result<(), SendError> {
@@ -341,7 +340,7 @@ fn gather(fd: BorrowedFd<'_>, header: usize, frame: &Frame<'_>, tail: Tail<'_>) 
     let tunnel = (header == TUNNEL_HEADER).then(|| udp_tunnel(frame)).flatten();
     let offload = pieces.offload.encode_with_tunnel(tunnel);
     let parts = [&offload[..header], pieces.head, pieces.tags.as_slice(), pieces.rest];
-    sys::gather::writev(fd, parts, tail).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    sys::gather::writev(fd, parts, tail)
 }
 
 fn send_error(errno: Errno) -> SendError {

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use libc::iovec;
+use rustix::io::Errno;
 
 use crate::lent::{MAX_PIECES, Tail};
 
@@ -14,18 +15,18 @@ const PARTS: usize = 4;
 ///
 /// # Errors
 /// As `writev(2)`; `EFAULT` where a guest has cut its memory short.
-pub fn writev(fd: BorrowedFd<'_>, parts: [&[u8]; PARTS], tail: Tail<'_>) -> io::Result<usize> {
+pub fn writev(fd: BorrowedFd<'_>, parts: [&[u8]; PARTS], tail: Tail<'_>) -> Result<usize, Errno> {
     let (vectors, count) = gather(parts, tail);
     // SAFETY: the first `count` vectors are mapped as long as `parts` and `tail` are borrowed, and are only read.
     let written = unsafe { libc::writev(fd.as_raw_fd(), vectors.as_ptr(), count as libc::c_int) };
-    usize::try_from(written).map_err(|_| io::Error::last_os_error())
+    count_of(written)
 }
 
 /// `sendmsg(2)` of `parts`, and the tail behind them, that does not wait.
 ///
 /// # Errors
 /// As `sendmsg(2)`; `EFAULT` where a guest has cut its memory short.
-pub fn sendmsg(fd: BorrowedFd<'_>, parts: [&[u8]; PARTS], tail: Tail<'_>) -> io::Result<usize> {
+pub fn sendmsg(fd: BorrowedFd<'_>, parts: [&[u8]; PARTS], tail: Tail<'_>) -> Result<usize, Errno> {
     let (mut vectors, count) = gather(parts, tail);
     // SAFETY: all-zero is a valid msghdr.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -33,7 +34,13 @@ pub fn sendmsg(fd: BorrowedFd<'_>, parts: [&[u8]; PARTS], tail: Tail<'_>) -> io:
     message.msg_iovlen = count as _;
     // SAFETY: as for `writev`; the message names nothing else.
     let sent = unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, libc::MSG_DONTWAIT) };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    count_of(sent)
+}
+
+/// What a system call says: so many bytes, or why not.
+fn count_of(returned: isize) -> Result<usize, Errno> {
+    let errno = || Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO);
+    usize::try_from(returned).map_err(|_| errno())
 }
 
 fn gather(parts: [&[u8]; PARTS], tail: Tail<'_>) -> ([iovec; PARTS + MAX_PIECES], usize) {
