@@ -75,6 +75,11 @@ impl Daemon {
         })
     }
 
+    /// What its first ports are.
+    pub(crate) fn first(&self) -> First {
+        self.first
+    }
+
     /// A new process in place of the old one, on the same wires.
     ///
     /// # Errors

@@ -93,6 +93,16 @@ pub(crate) struct Programs {
     before: Option<PathBuf>,
 }
 
+impl Programs {
+    /// The build of switchd that a subject is.
+    pub(crate) fn switchd(&self, subject: Subject) -> &Path {
+        match &self.before {
+            Some(before) if subject == Subject::Before => before,
+            _ => &self.switchd,
+        }
+    }
+}
+
 /// Runs the comparison, shows its tables and writes its report.
 pub(crate) fn run(options: &Throughput) -> Result<()> {
     let Some(switchd) = &options.switchd else { return again_built_for_speed() };

@@ -251,8 +251,7 @@ impl Made<'_> {
             | Subject::Captured
             | Subject::Mirrored
             | Subject::Before => {
-                let before = self.programs.before.as_ref().filter(|_| self.subject == Subject::Before);
-                let program = before.unwrap_or(&self.programs.switchd);
+                let program = self.programs.switchd(self.subject);
                 let text = self.configuration(if raw { "raw" } else { "tap" });
                 Ok(vec![start_switchd(self.switch, self.directory, program, &text)?])
             }

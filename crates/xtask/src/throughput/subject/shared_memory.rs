@@ -33,9 +33,7 @@ impl SharedMemory {
         let connect = || testpmd::Guests::start(&namespace, here, sockets, false, rings, SENDER_CORE);
         let (guests, switch) = match subject {
             Subject::Switchd | Subject::Before => {
-                let before = programs.before.as_deref().filter(|_| subject == Subject::Before);
-                let program = before.unwrap_or(&programs.switchd);
-                let switch = switchd(&namespace, here, sockets, program)?;
+                let switch = switchd(&namespace, here, sockets, programs.switchd(subject))?;
                 (connect()?, vec![switch])
             }
             Subject::DpdkLoop => {
