@@ -31,8 +31,9 @@ exec libvirtd --config "$0/libvirtd.conf"
 const QEMU_CONF: &str = "user = \"root\"\ngroup = \"root\"\ndynamic_ownership = 0\nremember_owner = 0\n\
                          security_driver = \"none\"\nnamespaces = []\ncgroup_controllers = []\nstdio_handler = \"file\"\n";
 
-/// QEMU 7.2 falls down with MSI-X where another process has the rings and the processor is emulated.
-const NO_VECTORS: &str = "<qemu:override><qemu:device alias='net0'><qemu:frontend>
+/// A part of a domain whose card shares its memory: QEMU 7.2 falls down with MSI-X where another process has the rings and
+/// the processor is emulated.
+pub const NO_VECTORS: &str = "<qemu:override><qemu:device alias='net0'><qemu:frontend>
                           <qemu:property name='vectors' type='unsigned' value='0'/>
                           </qemu:frontend></qemu:device></qemu:override>";
 
@@ -98,7 +99,7 @@ impl Libvirt {
              <cmdline>{command_line}</cmdline></os>
              <features><acpi/></features><cpu mode='maximum'/>
              <devices>{interface}
-             <serial type='file'><source path='{}'/></serial><memballoon model='none'/></devices>{NO_VECTORS}</domain>",
+             <serial type='file'><source path='{}'/></serial><memballoon model='none'/></devices></domain>",
             kernel.display(),
             root.display(),
             console.display()

@@ -10,6 +10,7 @@ use clap::Args;
 use control::types::FdbFilter;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use testbed::libvirt::NO_VECTORS;
 use testbed::{End, Libvirt, Namespace, Process, Switchd, page, ping, veth, wait_until};
 
 use crate::interrupt::Interrupt;
@@ -88,10 +89,12 @@ impl Picture {
         let switchd = Switchd::launch(switchd, &host, Some(&config), &[])?.forwarding()?;
         let libvirt = Libvirt::start(&host)?;
         let (rest, interface) = match vhost_user {
-            true => (page::block(section, "xml", 0)?, page::block(section, "xml", 1)?),
-            false => ("", page::block(section, "xml", 0)?),
+            true => {
+                (page::block(section, "xml", 0)?.to_owned() + NO_VECTORS, page::block(section, "xml", 1)?)
+            }
+            false => (String::new(), page::block(section, "xml", 0)?),
         };
-        libvirt.define(DOMAIN, &in_place(interface), rest, &format!("{GUEST}/24"))?;
+        libvirt.define(DOMAIN, &in_place(interface), &rest, &format!("{GUEST}/24"))?;
         let client = switchd.control()?;
         Ok(Self { libvirt, client, switchd, outside, host, socket })
     }
