@@ -295,7 +295,8 @@ impl View<'_> {
         let entries = found.and_then(|found| self.memory.array::<Descriptor>(found, 0, count));
         let entries = entries.ok_or(Broken::Outside(table.address, table.len))?;
         let mut index = 0;
-        for step in 1..=count {
+        // Descriptors of no bytes are no pieces: they have an end, too, however long a table is.
+        for step in 1..=count.min(MAX_PIECES) {
             if index >= count {
                 return Err(Broken::NoSuchDescriptor(index as u16));
             }

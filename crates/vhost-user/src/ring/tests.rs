@@ -139,6 +139,27 @@ proptest! {
     }
 }
 
+/// A table of descriptors without a byte is not walked for as long as the guest likes.
+#[test]
+fn a_table_of_nothing_has_an_end() {
+    const TABLE: u64 = 0x4000;
+    let (memory, guest) = shared();
+    let entries = MAX_PIECES as u16 + 1;
+    assert!(TABLE + 16 * u64::from(entries) <= LEN);
+    for (index, more) in (0..entries).map(|index| (index, if index + 1 < entries { NEXT } else { 0 })) {
+        descriptor(&guest, TABLE, index, (BUFFERS, 0, more, index + 1));
+    }
+    for (len, expected) in [(16 * u32::from(entries), true), (16 * (u32::from(entries) - 1), false)] {
+        descriptor(&guest, DESCRIPTORS, 0, (TABLE, len, INDIRECT, 0));
+        // The shorter one ends where it ends.
+        descriptor(&guest, TABLE, entries - 2, (BUFFERS, 0, if expected { NEXT } else { 0 }, entries - 1));
+        let mut ring = Ring::new(&memory, SIZE, PARTS, Shape::default(), 0).unwrap();
+        let view = ring.view(&memory).unwrap();
+        let chain = view.chain(0, Use::Read, &mut Pieces::new());
+        assert_eq!(chain == Err(Broken::EndlessChain), expected, "{chain:?}");
+    }
+}
+
 /// A generator that needs no memory (xorshift64*).
 struct Random(u64);
 
