@@ -2,29 +2,29 @@
 //! processor fetches those meanwhile. (A guest's buffers are in another core's cache, and in no order that would be
 //! guessed: one after the other costs three times as much.)
 
+use std::slice;
+
 use ports::batch::MAX_BATCH;
 
 use crate::broken::Broken;
 use crate::memory::Span;
-use crate::ring::{Chain, MAX_PIECES, Pieces, Use, View};
+use crate::ring::{Chain, MAX_PIECES, Pieces, Plain, Use, View};
 
 /// Chains that one frame may lie in: 64 KiB in the smallest buffers that are of use.
 pub(crate) const MAX_BUFFERS: usize = 512;
 
-/// Of these bytes of a piece the processor is told in advance; behind them it sees for itself.
-const FETCHED: u32 = 128;
-
 /// Frames, and the chains and pieces of memory that each lies in. Allocated once.
 #[derive(Debug)]
 pub(crate) struct Burst {
+    /// The first ones, as far as they are as most are: to write more down of each takes longer than to forward it.
+    plain: Vec<Plain>,
+    /// Of those behind them.
     pieces: Pieces,
     chains: Vec<Chain>,
     /// The steps of all chains together.
     ahead: u16,
     /// Of each frame, where its chains and its pieces end.
     frames: Vec<(usize, usize)>,
-    /// Some frame lies in several chains or pieces.
-    scattered: bool,
 }
 
 /// A frame of it.
@@ -33,31 +33,38 @@ pub(crate) struct Planned<'a> {
     pub(crate) pieces: &'a [Span],
 }
 
+impl Plain {
+    #[inline]
+    pub(crate) fn planned(&self) -> Planned<'_> {
+        Planned { chains: slice::from_ref(&self.chain), pieces: slice::from_ref(&self.piece) }
+    }
+}
+
 impl Burst {
     pub(crate) fn new() -> Self {
         Self {
+            plain: Vec::with_capacity(MAX_BATCH),
             pieces: Pieces::new(),
             chains: Vec::with_capacity(2 * MAX_BUFFERS),
             ahead: 0,
             frames: Vec::with_capacity(MAX_BATCH),
-            scattered: false,
         }
     }
 
     /// Forgets all frames.
     #[inline]
     pub(crate) fn clear(&mut self) {
+        self.plain.clear();
         self.pieces.clear();
         self.chains.clear();
         self.ahead = 0;
         self.frames.clear();
-        self.scattered = false;
     }
 
     /// Whether one more frame fits in.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        self.frames.len() < MAX_BATCH && self.chains.len() <= MAX_BUFFERS && self.pieces.len() <= MAX_PIECES
+        self.len() < MAX_BATCH && self.chains.len() <= MAX_BUFFERS && self.pieces.len() <= MAX_PIECES
     }
 
     /// How far the next chain is from the first one.
@@ -77,6 +84,25 @@ impl Burst {
         self.chains.len() - self.frames.last().map_or(0, |(chains, _)| *chains)
     }
 
+    /// Adds the next chain as a frame, if it is known to be there, as most are, and not shorter than `len` bytes, and
+    /// so were all before it.
+    #[inline(always)]
+    pub(crate) fn add_plain(&mut self, view: &View<'_>, purpose: Use, len: usize) -> Option<Span> {
+        if !self.frames.is_empty() {
+            return None;
+        }
+        let plain = view.plain(self.ahead, purpose).filter(|plain| plain.chain.len >= len)?;
+        self.ahead = self.ahead.wrapping_add(1);
+        self.plain.push(plain);
+        Some(plain.piece)
+    }
+
+    /// The frames up to the first one that is not as most are.
+    #[inline]
+    pub(crate) fn plain(&self) -> &[Plain] {
+        &self.plain
+    }
+
     /// Begins the next frame.
     #[inline]
     pub(crate) fn begin_frame(&mut self) {
@@ -92,9 +118,7 @@ impl Burst {
         let before = self.pieces.len();
         let chain = view.chain(self.ahead, purpose, &mut self.pieces)?;
         if purpose == Use::Read {
-            for piece in &self.pieces.all()[before..] {
-                view.fetch(piece.first(FETCHED));
-            }
+            self.pieces.all()[before..].iter().for_each(|piece| view.fetch(*piece));
         }
         self.ahead = self.ahead.wrapping_add(chain.step);
         self.chains.push(chain);
@@ -105,7 +129,6 @@ impl Burst {
     #[inline]
     pub(crate) fn end_frame(&mut self) {
         self.frames.push((self.chains.len(), self.pieces.len()));
-        self.scattered |= self.chains.len() != self.frames.len() || self.pieces.len() != self.frames.len();
     }
 
     /// There is no frame that is begun.
@@ -120,27 +143,17 @@ impl Burst {
     /// How many frames there are.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.frames.len()
-    }
-
-    /// Whether some frame lies in several chains or pieces.
-    #[inline]
-    pub(crate) fn is_scattered(&self) -> bool {
-        self.scattered
+        self.plain.len() + self.frames.len()
     }
 
     /// Frame `index`.
     #[inline]
     pub(crate) fn frame(&self, index: usize) -> Planned<'_> {
-        if !self.scattered {
-            // By far the most: no search, and nothing is copied.
-            let one = index..index + 1;
-            return Planned {
-                chains: self.chains.get(one.clone()).unwrap_or_default(),
-                pieces: self.pieces.all().get(one).unwrap_or_default(),
-            };
+        if let Some(plain) = self.plain.get(index) {
+            return plain.planned();
         }
         let ends = |index: usize| self.frames.get(index).copied().unwrap_or_default();
+        let index = index - self.plain.len();
         let (from, to) = (index.checked_sub(1).map_or((0, 0), ends), ends(index));
         Planned {
             chains: self.chains.get(from.0..to.0).unwrap_or_default(),

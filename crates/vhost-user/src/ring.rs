@@ -30,6 +30,9 @@ pub(crate) const MAX_SIZE: u16 = 32768;
 /// Pieces of one frame at most, as QEMU has it of a chain (`VIRTQUEUE_MAX_SIZE`).
 pub(crate) const MAX_PIECES: usize = 1024;
 
+/// Of these bytes of a piece the processor is told in advance.
+const FETCHED: u32 = 128;
+
 /// A descriptor as it lies in memory: the address; length and the rest.
 type Descriptor = [u64; 2];
 
@@ -79,6 +82,13 @@ pub(crate) struct Chain {
     pub(crate) step: u16,
     /// Bytes of all its pieces.
     pub(crate) len: usize,
+}
+
+/// A frame as most are: in a chain of one descriptor, which describes one piece.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain {
+    pub(crate) chain: Chain,
+    pub(crate) piece: Span,
 }
 
 /// Where the bytes of frames are, in memory that is allocated once.
@@ -260,6 +270,27 @@ impl View<'_> {
         }
     }
 
+    /// The chain that comes `ahead` after the next one, if that is known to be there and is as most are; otherwise
+    /// [`View::chain`] looks at it anew, and says what is wrong with it.
+    #[inline(always)]
+    pub(crate) fn plain(&self, ahead: u16, purpose: Use) -> Option<Plain> {
+        if !self.is_known(ahead) {
+            return None;
+        }
+        let place = self.ring.next.wrapping_add(ahead);
+        let (head, descriptor) = match &self.kind {
+            Kind::Split(split) => split.first(place)?,
+            Kind::Packed(packed) => packed.first(place),
+        };
+        let wanted = if purpose == Use::Write { WRITE } else { 0 };
+        if descriptor.flags & (NEXT | INDIRECT | WRITE) != wanted {
+            return None;
+        }
+        let piece = self.memory.find(descriptor.address, descriptor.len)?;
+        let chain = Chain { head, step: 1, len: piece.len as usize };
+        (piece.len == descriptor.len).then_some(Plain { chain, piece })
+    }
+
     /// Looks at that chain, which must be ready, and adds its pieces.
     ///
     /// # Errors
@@ -422,10 +453,10 @@ impl View<'_> {
         self.is_ready(0)
     }
 
-    /// Lets the processor fetch a piece that is soon to be read.
+    /// Lets the processor fetch the beginning of a piece that is soon to be read; what is behind it sees for itself.
     #[inline]
     pub(crate) fn fetch(&self, piece: Span) {
-        self.memory.fetch(piece);
+        self.memory.fetch(piece.first(FETCHED));
     }
 
     /// Reads from byte `at` of a piece on; says whether it reaches so far.
@@ -438,6 +469,20 @@ impl View<'_> {
     #[inline]
     pub(crate) fn copy(&self, piece: &Span, at: usize, from: &Mapping, offset: usize, len: usize) -> bool {
         self.memory.copy(*piece, at, from, offset, len)
+    }
+
+    /// Whether a piece begins with these bytes already.
+    #[inline]
+    pub(crate) fn begins_with<const A: usize, const B: usize>(
+        &self,
+        piece: &Span,
+        first: [u8; A],
+        second: [u8; B],
+    ) -> bool {
+        let (mut a, mut b) = ([0; A], [0; B]);
+        self.memory.read(*piece, 0, &mut a)
+            && self.memory.read(*piece, A, &mut b)
+            && (a, b) == (first, second)
     }
 
     /// Writes from byte `at` of a piece on; says whether it reaches so far.

@@ -21,6 +21,8 @@ const RECEIVING: u32 = 0x5555;
 /// Where `num_buffers` stands in the header.
 const NUM_BUFFERS: usize = 10;
 
+const CACHE_LINE: usize = 64;
+
 /// The send half of a vhost-user port.
 #[derive(Debug)]
 pub struct VhostTx {
@@ -149,11 +151,18 @@ fn put_run(
         Some((received, batch.beyond(usize::from(*index))))
     };
     let mut refused = None;
+    // Looked at once for all of them.
+    view.is_ready(queue.len().min(MAX_BATCH) as u16 - 1)?;
     for (place, (received, beyond)) in all.iter_mut().zip(queue.iter().map_while(ready)) {
+        let len = received.len() - LONG_HEADER + features.header() + beyond;
+        if burst.add_plain(view, Use::Write, len).is_some() {
+            *place = received;
+            continue;
+        }
         if !burst.has_room() {
             break;
         }
-        match plan(burst, view, features, received.len() - LONG_HEADER + features.header() + beyond) {
+        match plan(burst, view, features, len) {
             Ok(()) => *place = received,
             Err(Refusal::Egress(why)) => {
                 refused = Some(why);
@@ -164,21 +173,20 @@ fn put_run(
     }
     let frames =
         all[..burst.len()].iter().zip(queue).map(|(received, index)| (*received, usize::from(*index)));
-    let one_each = features.header() == LONG_HEADER && !burst.is_scattered();
-    for (nth, (received, index)) in frames.clone().enumerate() {
-        match burst.frame(nth).pieces {
-            [piece] if one_each => {
-                put_whole(view, piece, features, received);
-                put_behind(view, piece, received.len(), batch.tail(index));
-            }
-            _ => {
-                let (header, frame) = received.split_at(LONG_HEADER);
-                let header = plain_header(header, features);
-                put(view, &burst.frame(nth), features, header, [frame, &[], &[]], batch.tail(index));
-            }
+    let any_lent = batch.any_lent();
+    let whole = if features.header() == LONG_HEADER { burst.plain() } else { &[] };
+    for (plain, (received, index)) in whole.iter().zip(frames.clone()) {
+        put_whole(view, &plain.piece, features, received);
+        if any_lent {
+            put_behind(view, &plain.piece, received.len(), batch.tail(index));
         }
     }
-    if batch.any_lent() && frames.clone().any(|(_, index)| batch.tail(index).is_cut()) {
+    for (nth, (received, index)) in frames.clone().enumerate().skip(whole.len()) {
+        let (header, frame) = received.split_at(LONG_HEADER);
+        let header = plain_header(header, features);
+        put(view, &burst.frame(nth), features, header, [frame, &[], &[]], batch.tail(index));
+    }
+    if any_lent && frames.clone().any(|(_, index)| batch.tail(index).is_cut()) {
         // Zeros stand there instead of a frame.
         return Ok((0, 0, Some(SendError::FAULT)));
     }
@@ -186,15 +194,19 @@ fn put_run(
     // between them.
     let mut bytes = 0;
     for (nth, (received, index)) in frames.enumerate() {
-        let len = received.len() - LONG_HEADER + batch.beyond(index);
-        give_back(view, &burst.frame(nth), features.header() + len);
+        let len = received.len() - LONG_HEADER + if any_lent { batch.beyond(index) } else { 0 };
+        match burst.plain().get(nth) {
+            Some(plain) => view.give_back(&plain.chain, (features.header() + len) as u32),
+            None => give_back(view, &burst.frame(nth), features.header() + len),
+        }
         bytes += len;
     }
     Ok((burst.len(), bytes, refused))
 }
 
 /// Puts a frame with its header where it is planned, in one piece. As [`put`] does, but the header goes from register to
-/// guest: by way of an array of its own the rate falls by a sixth.
+/// guest: by way of an array of its own the rate falls by a sixth. Where it has a cache line of its own, as DPDK has it,
+/// it mostly says the same as the last time: then it is not written, and both cores keep the line.
 #[inline]
 fn put_whole(view: &View<'_>, piece: &Span, features: Features, received: &[u8]) {
     let Some((header, frame)) = received.split_first_chunk::<LONG_HEADER>() else { return };
@@ -203,8 +215,9 @@ fn put_whole(view: &View<'_>, piece: &Span, features: Features, received: &[u8])
         first.copy_from_slice(&header[..NUM_BUFFERS - 2]);
         last[..2].copy_from_slice(&header[NUM_BUFFERS - 2..NUM_BUFFERS]);
     }
-    let _ = view.write(piece, 0, &first)
-        && view.write(piece, first.len(), &last)
+    let apart = (piece.offset + LONG_HEADER).is_multiple_of(CACHE_LINE);
+    let stands = apart && view.begins_with(piece, first, last);
+    let _ = (stands || view.write(piece, 0, &first) && view.write(piece, first.len(), &last))
         && view.write(piece, LONG_HEADER, frame);
 }
 

@@ -114,9 +114,10 @@ impl Mapping {
     #[inline]
     pub fn fetch(&self, offset: usize, len: usize) {
         const CACHE_LINE: usize = 64;
-        let first = offset & !(CACHE_LINE - 1);
-        for line in (first..offset + len).step_by(CACHE_LINE) {
+        let mut line = offset & !(CACHE_LINE - 1);
+        while line < offset + len {
             fetch(self.region.as_ptr().wrapping_add(line));
+            line += CACHE_LINE;
         }
     }
 

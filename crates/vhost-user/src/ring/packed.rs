@@ -88,6 +88,13 @@ impl<'a> Packed<'a> {
         ahead < self.size && self.is_available(ring.next.wrapping_add(ahead))
     }
 
+    /// The number of the chain at a place if that is all of it, and its first descriptor.
+    #[inline(always)]
+    pub(super) fn first(&self, place: u16) -> (u16, Fields) {
+        let descriptor = Fields::packed(self.descriptors.load(self.index(place)));
+        (descriptor.next, descriptor)
+    }
+
     /// Calls `add` for each descriptor of the chain at a place, until that has enough; says the chain's number, and how
     /// many descriptors it takes.
     #[inline]

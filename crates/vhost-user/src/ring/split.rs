@@ -84,6 +84,13 @@ impl<'a> Split<'a> {
         Ok(())
     }
 
+    /// The number of the chain at a place, and its first descriptor, if there is one of that number.
+    #[inline(always)]
+    pub(super) fn first(&self, place: u16) -> Option<(u16, Fields)> {
+        let head = self.heads.load(usize::from(place & self.mask));
+        (head <= self.mask).then(|| (head, Fields::split(self.descriptors.load(usize::from(head)))))
+    }
+
     /// Calls `add` for each descriptor of the chain at a place, until that has enough; says its first one's number.
     #[inline(always)]
     pub(super) fn walk(
@@ -106,9 +113,14 @@ impl<'a> Split<'a> {
         Err(Broken::EndlessChain)
     }
 
+    /// Gives a chain back. Where the same stands there from the round before, as it often does, nothing is written, and
+    /// both cores keep the cache line.
     #[inline(always)]
     pub(super) fn give_back(&self, ring: &Ring, head: u16, written: u32) {
-        self.entries.store(usize::from(ring.done & self.mask), [u32::from(head), written]);
+        let (at, used) = (usize::from(ring.done & self.mask), [u32::from(head), written]);
+        if self.entries.load(at) != used {
+            self.entries.store(at, used);
+        }
     }
 
     #[inline]
