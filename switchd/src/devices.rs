@@ -89,14 +89,17 @@ impl Control {
     pub(crate) fn attach(&mut self, index: usize, opened: Opened) {
         let attachment = &mut self.attachments[index];
         let Opened { rx, tx, held, .. } = opened;
+        // A guest's memory has neither MTU nor address.
+        let interface = held.guest.is_none();
         info!(
             port = attachment.config.name,
             device = attachment.config.device,
             kind = attachment.kind(),
             exclusive = held.exclusive,
-            mtu = held.mtu,
-            mac = %held.mac,
-            "port attached, link {}", if held.up { "up" } else { "down" }
+            mtu = interface.then_some(held.mtu),
+            mac = interface.then(|| tracing::field::display(held.mac)),
+            "port attached, link {}",
+            if held.up { "up" } else { "down" }
         );
         let state = if held.up { "up" } else { "down" };
         self.monitors
