@@ -130,6 +130,33 @@ fn guests_the_host_and_the_outside_reach_each_other_with_default_settings() {
     }
 }
 
+/// To the other guest, to the host on its TAP and through the uplink, in both directions.
+#[test]
+fn iperf3_of_a_guest_reaches_all_others() {
+    // Of 19.1: what comes when the sender has ended is not counted.
+    const MOST: f64 = 18.0;
+    let mut whole = Whole::build(|_| {});
+    let serve = |namespace: &Namespace| {
+        let mut server = namespace.spawn("iperf3 --server --forceflush").unwrap();
+        server.wait_for_line(0, SOON, |line| line.contains("listening")).unwrap();
+        server
+    };
+    let _servers = [serve(&whole.outside), serve(&whole.host)];
+    let [one, two] = &mut whole.guests[..] else { panic!("not two guests") };
+    two.check("iperf3 --server --daemon").unwrap();
+    for address in [2, OUTSIDE, HOST].into_iter().flat_map(|number| [v4(number), v6(number)]) {
+        for reverse in ["", "--reverse"] {
+            let command = format!("iperf3 --client {address} --bytes {BYTES} {reverse}");
+            let answer = one.run(&command, 2 * SOON).unwrap();
+            let received = answer.output.lines().find(|line| line.ends_with("receiver")).unwrap_or_default();
+            let size = received.split(" MBytes").next().and_then(|before| before.split(' ').next_back());
+            let megabytes: f64 = size.and_then(|size| size.parse().ok()).unwrap_or_default();
+            assert!(answer.status == 0 && megabytes > MOST, "{command}\n{}", answer.output);
+        }
+    }
+    accounts::check(&whole.daemon.summary().unwrap());
+}
+
 fn wait_for_answer(guest: &mut Guest, to: u8) {
     testbed::wait_until(SOON, "a guest reaches another", || {
         guest.ping(&v4(to), 1).is_ok_and(|ping| ping.lost() == 0)
