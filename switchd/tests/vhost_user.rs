@@ -133,8 +133,8 @@ fn guests_the_host_and_the_outside_reach_each_other_with_default_settings() {
 /// To the other guest, to the host on its TAP and through the uplink, in both directions.
 #[test]
 fn iperf3_of_a_guest_reaches_all_others() {
-    // Of 19.1: what comes when the sender has ended is not counted.
-    const MOST: f64 = 18.0;
+    // Of 19.1: what is still on its way when the sender has ended is not counted.
+    const MOST: f64 = 10.0;
     let mut whole = Whole::build(|_| {});
     let serve = |namespace: &Namespace| {
         let mut server = namespace.spawn("iperf3 --server --forceflush").unwrap();
