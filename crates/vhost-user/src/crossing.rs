@@ -295,3 +295,31 @@ fn a_ring_is_not_taken_away_while_its_frames_are_lent() {
     assert!(stopper.join().unwrap());
     assert_eq!(from.used(), [(0, 0)]);
 }
+
+/// Between a burst and its end the ring is taken out of use, and put to use again: as when a guest's program begins to
+/// move it, or asks for other interrupts.
+#[test]
+fn what_was_put_in_a_ring_is_told_of_before_it_is_taken_away() {
+    for packed in [false, true] {
+        let (mut from, mut to) = (Side::new(packed), Side::new(packed));
+        let place = from.chain(&[HEADER + 60], 0)[0];
+        from.put(place, &content(0, HEADER + 60));
+        for _ in 0..2 {
+            to.chain(&[2000], WRITE);
+        }
+        from.start(1, None);
+        to.start(0, None);
+        let mut halves = (VhostRx::new(Arc::clone(&from.device)), VhostTx::new(Arc::clone(&to.device)));
+        let mut batch = Batch::new();
+        halves.0.receive(&mut batch, MAX_BATCH);
+        assert_eq!(halves.1.send_run(&batch, &[0]).frames, 1);
+        let live = to.device.stop(0).unwrap();
+        assert_eq!(to.used(), [(0, HEADER as u32 + 60)], "packed: {packed}");
+        let shape = Shape { packed, event_idx: false };
+        let ring = Ring::new(&to.memory, SIZE, PARTS, shape, live.ring.base()).unwrap();
+        to.device.start(0, Live { ring, ..live });
+        assert_eq!(halves.1.send_run(&batch, &[0]).frames, 1);
+        halves.1.flush();
+        assert_eq!(to.used(), [(1, HEADER as u32 + 60)], "packed: {packed}");
+    }
+}

@@ -146,10 +146,16 @@ impl Device {
         wake(&self.changed);
     }
 
-    /// Takes a ring out of use. Nobody touches it or its memory any more when this returns.
+    /// Takes a ring out of use, with all that was given back made known: whoever goes on with it knows of nothing else.
+    /// Nobody touches it or its memory any more when this returns.
     pub(crate) fn stop(&self, queue: usize) -> Option<Live> {
         self.usable.fetch_and(!(1 << queue), Ordering::Release);
-        self.lock(queue).take()
+        let mut live = self.lock(queue).take()?;
+        let Live { ring, memory, position, call, .. } = &mut live;
+        if let Ok(mut view) = ring.view(memory) {
+            publish(&mut view, position.as_ref(), call.as_ref());
+        }
+        Some(live)
     }
 
     /// A guest has spoilt a ring: none of its rings is used any more.
