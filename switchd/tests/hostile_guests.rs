@@ -163,6 +163,9 @@ fn each_is_cut_off_with_a_reason_and_nobody_else_notices() {
     };
     let mut daemon = Switchd::start(&switch, &[port(1), port(2), port(3)].concat()).unwrap();
     let [mut two, mut three] = [2, 3].map(|number| Card::connect(&socket(number)).unwrap());
+    for port in ["vm2", "vm3"] {
+        daemon.wait_for_port(port).unwrap();
+    }
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let others = scope.spawn(|| {

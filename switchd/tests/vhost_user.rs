@@ -311,6 +311,9 @@ fn every_byte_arrives_whatever_becomes_of_the_tag() {
     switch.ip("link set tap0 mtu 9000 up").unwrap();
     let card = |name: &str| Card::connect(&sockets.path().join(name)).unwrap();
     let (mut access, mut trunk) = (card("vm1"), card("vm2"));
+    for port in ["vm1", "vm2", "uplink", "lan"] {
+        daemon.wait_for_port(port).unwrap();
+    }
     let mut wires =
         [FrameSocket::open(&outside, "eth0").unwrap(), FrameSocket::open(&switch, "tap0").unwrap()];
     for length in [60, 600, 1023, 1024, 1025, 1500, 4000, 8990] {

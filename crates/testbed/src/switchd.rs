@@ -140,6 +140,17 @@ impl Switchd {
         line.with_context(|| format!("waiting for {text:?} in the log of switchd"))
     }
 
+    /// Waits until frames leave by a port: who has put its other end up is told so before the switch itself has heard of it.
+    ///
+    /// # Errors
+    /// There is no such port, or it does not come up.
+    pub fn wait_for_port(&self, port: &str) -> Result<()> {
+        let mut control = self.control()?;
+        wait_until(SOON, &format!("port {port} is up"), || {
+            control.show_port(port).is_ok_and(|shown| shown.device.is_some_and(|device| device.up))
+        })
+    }
+
     /// Asks for a summary (SIGUSR1) and reads it.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use crate::switchd;
 const DIRECTORY: &str = "lab";
 
 /// Two processors, so that a switch and who uses it run at once, and room for what it is given, twice.
-const SIZE: Size = Size { processors: 2, megabytes: 1024 };
+const SIZE: Size = Size { processors: 2, kilobytes: 1024 * 1024 };
 
 /// Ample time for a command that does nothing long.
 const SOON: Duration = Duration::from_secs(60);

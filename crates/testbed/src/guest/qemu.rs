@@ -20,7 +20,7 @@ pub(super) const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 mitigations=
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
     pub(super) processors: u32,
-    pub(super) megabytes: u32,
+    pub(super) kilobytes: u32,
 }
 
 /// A running QEMU. Dropping it kills it.
@@ -36,7 +36,7 @@ impl Qemu {
     pub(super) fn start(mut command: Command, image: &Image, size: Size) -> Result<Self> {
         // Not microvm, though it is smaller: it now and then hangs at boot, calibrating its clock.
         command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-M", "q35"]);
-        command.args(["-smp", &size.processors.to_string(), "-m", &size.megabytes.to_string()]);
+        command.args(["-smp", &size.processors.to_string(), "-m", &format!("{}K", size.kilobytes)]);
         command.args([
             "-nodefaults",
             "-no-user-config",
