@@ -15,6 +15,7 @@ use std::os::fd::AsFd;
 use frame::offload::{SHORT_HEADER, TUNNEL_HEADER};
 use frame::{Frame, FrameFault, MAX_FRAME, Offload, Tag};
 
+use crate::CACHE_LINE;
 use crate::in_hand::{InHand, Note, Notes};
 use crate::lent::{Lender, MAX_PIECES, Piece, Tail};
 use crate::sys::pages::Pages;
@@ -27,8 +28,6 @@ pub const ROOM: usize = MAX_FRAME;
 
 /// Bytes of a turn of long frames: it ends when less than [`ROOM`] is left of them.
 pub(crate) const LONG_TURN: usize = 3 * 65_536;
-
-const CACHE_LINE: usize = 64;
 
 /// From one of [`Batch::rooms`] to the next. Three cache lines more than a multiple of a page, so that the
 /// beginnings of frames do not push each other out of the cache. Only memory that frames fill is ever touched.

@@ -24,3 +24,6 @@ pub mod tap_state;
 pub use batch::Batch;
 pub use in_hand::InHand;
 pub use queue::{Drained, Run, RxQueue, SendError, TxQueue};
+
+/// Bytes that processors exchange with memory, and with each other, at once.
+pub const CACHE_LINE: usize = 64;

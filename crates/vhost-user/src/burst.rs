@@ -33,13 +33,6 @@ pub(crate) struct Planned<'a> {
     pub(crate) pieces: &'a [Span],
 }
 
-impl Plain {
-    #[inline]
-    pub(crate) fn planned(&self) -> Planned<'_> {
-        Planned { chains: slice::from_ref(&self.chain), pieces: slice::from_ref(&self.piece) }
-    }
-}
-
 impl Burst {
     pub(crate) fn new() -> Self {
         Self {
@@ -84,17 +77,22 @@ impl Burst {
         self.chains.len() - self.frames.last().map_or(0, |(chains, _)| *chains)
     }
 
-    /// Adds the next chain as a frame, if it is known to be there, as most are, and not shorter than `len` bytes, and
-    /// so were all before it.
+    /// Adds the next chain of the ring, which must be ready, as a frame, if it is as most are and not shorter than `len`
+    /// bytes, and so were all before it; says whether it did.
     #[inline(always)]
-    pub(crate) fn add_plain(&mut self, view: &View<'_>, purpose: Use, len: usize) -> Option<Span> {
+    pub(crate) fn add_plain(&mut self, view: &View<'_>, purpose: Use, len: usize) -> bool {
         if !self.frames.is_empty() {
-            return None;
+            return false;
         }
-        let plain = view.plain(self.ahead, purpose).filter(|plain| plain.chain.len >= len)?;
-        self.ahead = self.ahead.wrapping_add(1);
+        let Some(plain) = view.plain(self.ahead, purpose).filter(|plain| plain.chain.len >= len) else {
+            return false;
+        };
+        if purpose == Use::Read {
+            view.fetch(plain.piece);
+        }
+        self.ahead = self.ahead.wrapping_add(plain.chain.step);
         self.plain.push(plain);
-        Some(plain.piece)
+        true
     }
 
     /// The frames up to the first one that is not as most are.
@@ -150,7 +148,7 @@ impl Burst {
     #[inline]
     pub(crate) fn frame(&self, index: usize) -> Planned<'_> {
         if let Some(plain) = self.plain.get(index) {
-            return plain.planned();
+            return Planned { chains: slice::from_ref(&plain.chain), pieces: slice::from_ref(&plain.piece) };
         }
         let ends = |index: usize| self.frames.get(index).copied().unwrap_or_default();
         let index = index - self.plain.len();

@@ -186,13 +186,10 @@ fn plan(burst: &mut Burst, view: &mut View<'_>, budget: usize) -> Result<(), Bro
     burst.clear();
     // Once for all of them.
     view.is_ready(MAX_BATCH as u16 - 1)?;
-    let most = budget.min(MAX_BATCH);
-    while burst.len() < most
-        && let Some(piece) = burst.add_plain(view, Use::Read, 0)
-    {
-        view.fetch(piece);
-    }
     while burst.len() < budget && burst.has_room() && view.is_known(burst.ahead()) {
+        if burst.add_plain(view, Use::Read, 0) {
+            continue;
+        }
         burst.begin_frame();
         burst.add(view, Use::Read)?;
         burst.end_frame();
@@ -203,19 +200,15 @@ fn plan(burst: &mut Burst, view: &mut View<'_>, budget: usize) -> Result<(), Bro
 /// Takes all frames that the batch has room for; says how many.
 #[inline]
 fn take_all(burst: &Burst, view: &View<'_>, batch: &mut Batch, header: usize, lender: &Lender) -> usize {
-    let mut take = |frame: &Planned<'_>| take(view, frame, batch, header, lender);
-    let plain = burst.plain().iter().take_while(|plain| take(&plain.planned())).count();
-    let rest = if plain == burst.plain().len() { plain..burst.len() } else { 0..0 };
-    plain + rest.take_while(|index| take(&burst.frame(*index))).count()
+    let frames = (0..burst.len()).take_while(|index| take(view, &burst.frame(*index), batch, header, lender));
+    frames.count()
 }
 
 /// Gives the first frames of a burst back. Apart from taking them: a processor waits for the memory of several of them
 /// at once if little else is written between them.
 #[inline]
 fn give_back(burst: &Burst, frames: usize, view: &mut View<'_>) {
-    let plain = &burst.plain()[..frames.min(burst.plain().len())];
-    plain.iter().for_each(|plain| view.give_back(&plain.chain, 0));
-    for chain in (plain.len()..frames).flat_map(|index| burst.frame(index).chains) {
+    for chain in (0..frames).flat_map(|index| burst.frame(index).chains) {
         view.give_back(chain, 0);
     }
 }

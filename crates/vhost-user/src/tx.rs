@@ -6,7 +6,7 @@ use frame::offload::LONG_HEADER;
 use frame::{Capabilities, Frame};
 use ports::batch::MAX_BATCH;
 use ports::lent::Tail;
-use ports::{Batch, Run, SendError, TxQueue};
+use ports::{Batch, CACHE_LINE, Run, SendError, TxQueue};
 
 use crate::broken::Broken;
 use crate::burst::{Burst, MAX_BUFFERS, Planned};
@@ -20,8 +20,6 @@ const RECEIVING: u32 = 0x5555;
 
 /// Where `num_buffers` stands in the header.
 const NUM_BUFFERS: usize = 10;
-
-const CACHE_LINE: usize = 64;
 
 /// The send half of a vhost-user port.
 #[derive(Debug)]
@@ -114,6 +112,9 @@ impl VhostTx {
 /// Finds buffers for a frame of `len` bytes, header included.
 #[inline]
 fn plan(burst: &mut Burst, view: &mut View<'_>, features: Features, len: usize) -> Result<(), Refusal> {
+    if view.is_ready(burst.ahead())? && burst.add_plain(view, Use::Write, len) {
+        return Ok(());
+    }
     burst.begin_frame();
     let mut room = 0;
     while room < len {
@@ -151,18 +152,11 @@ fn put_run(
         Some((received, batch.beyond(usize::from(*index))))
     };
     let mut refused = None;
-    // Looked at once for all of them.
-    view.is_ready(queue.len().min(MAX_BATCH) as u16 - 1)?;
     for (place, (received, beyond)) in all.iter_mut().zip(queue.iter().map_while(ready)) {
-        let len = received.len() - LONG_HEADER + features.header() + beyond;
-        if burst.add_plain(view, Use::Write, len).is_some() {
-            *place = received;
-            continue;
-        }
         if !burst.has_room() {
             break;
         }
-        match plan(burst, view, features, len) {
+        match plan(burst, view, features, received.len() - LONG_HEADER + features.header() + beyond) {
             Ok(()) => *place = received,
             Err(Refusal::Egress(why)) => {
                 refused = Some(why);
@@ -174,17 +168,20 @@ fn put_run(
     let frames =
         all[..burst.len()].iter().zip(queue).map(|(received, index)| (*received, usize::from(*index)));
     let any_lent = batch.any_lent();
-    let whole = if features.header() == LONG_HEADER { burst.plain() } else { &[] };
-    for (plain, (received, index)) in whole.iter().zip(frames.clone()) {
-        put_whole(view, &plain.piece, features, received);
-        if any_lent {
-            put_behind(view, &plain.piece, received.len(), batch.tail(index));
+    for (nth, (received, index)) in frames.clone().enumerate() {
+        match burst.plain().get(nth) {
+            Some(plain) if features.header() == LONG_HEADER => {
+                put_whole(view, &plain.piece, features, received);
+                if any_lent {
+                    put_behind(view, &plain.piece, received.len(), batch.tail(index));
+                }
+            }
+            _ => {
+                let (header, frame) = received.split_at(LONG_HEADER);
+                let header = plain_header(header, features);
+                put(view, &burst.frame(nth), features, header, [frame, &[], &[]], batch.tail(index));
+            }
         }
-    }
-    for (nth, (received, index)) in frames.clone().enumerate().skip(whole.len()) {
-        let (header, frame) = received.split_at(LONG_HEADER);
-        let header = plain_header(header, features);
-        put(view, &burst.frame(nth), features, header, [frame, &[], &[]], batch.tail(index));
     }
     if any_lent && frames.clone().any(|(_, index)| batch.tail(index).is_cut()) {
         // Zeros stand there instead of a frame.
@@ -216,7 +213,7 @@ fn put_whole(view: &View<'_>, piece: &Span, features: Features, received: &[u8])
         last[..2].copy_from_slice(&header[NUM_BUFFERS - 2..NUM_BUFFERS]);
     }
     let apart = (piece.offset + LONG_HEADER).is_multiple_of(CACHE_LINE);
-    let stands = apart && view.begins_with(piece, first, last);
+    let stands = apart && view.holds(piece, 0, first) && view.holds(piece, first.len(), last);
     let _ = (stands || view.write(piece, 0, &first) && view.write(piece, first.len(), &last))
         && view.write(piece, LONG_HEADER, frame);
 }

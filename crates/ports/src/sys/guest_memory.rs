@@ -12,6 +12,8 @@ use libc::{c_int, c_void, siginfo_t};
 use vm_memory::mmap::MmapRegion;
 use vm_memory::{ByteValued, FileOffset, VolatileArrayRef, VolatileMemory};
 
+use crate::CACHE_LINE;
+
 /// Mappings at once: eight of each of 1023 ports, and more.
 const SLOTS: usize = 8192;
 
@@ -113,7 +115,6 @@ impl Mapping {
     /// (What is to be written is better not fetched: another core that has it loses it twice by that.)
     #[inline]
     pub fn fetch(&self, offset: usize, len: usize) {
-        const CACHE_LINE: usize = 64;
         let mut line = offset & !(CACHE_LINE - 1);
         while line < offset + len {
             fetch(self.region.as_ptr().wrapping_add(line));
