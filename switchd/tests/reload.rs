@@ -119,10 +119,7 @@ fn a_reload_does_what_has_changed_and_says_so() {
     let lines = switchd.log().len();
     switchd.signal(Signal::HUP).unwrap();
     switchd.wait_for_log_after(lines, "only with a restart", SOON).unwrap();
-    wait_until(SOON, "the new port is up", || {
-        client.show_port("p3").is_ok_and(|port| port.device.is_some_and(|device| device.up))
-    })
-    .unwrap();
+    switchd.wait_for_port("p3").unwrap();
     assert_eq!(names(&mut client), ["p3", "p2", "p1"]);
     assert_eq!(client.show_bridge().unwrap().ageing_time, 60_000);
     let port = client.show_port("p2").unwrap().settings;

@@ -116,10 +116,14 @@ impl Side {
     }
 
     fn start(&self, queue: usize, noted: Option<&Arc<Log>>) {
+        // The first round of a packed ring.
+        self.start_at(queue, if self.packed { 1 << 15 } else { 0 }, noted);
+    }
+
+    fn start_at(&self, queue: usize, base: u16, noted: Option<&Arc<Log>>) {
         let memory = Arc::new(self.memory.noted(noted.cloned()));
         let shape = Shape { packed: self.packed, event_idx: false };
-        // The first round of a packed ring.
-        let mut ring = Ring::new(&memory, SIZE, PARTS, shape, if self.packed { 1 << 15 } else { 0 }).unwrap();
+        let mut ring = Ring::new(&memory, SIZE, PARTS, shape, base).unwrap();
         ring.noted = noted.map(|_| PARTS[2]);
         let features = Features::offered(true);
         self.device.set_agreed(features);
@@ -313,11 +317,9 @@ fn what_was_put_in_a_ring_is_told_of_before_it_is_taken_away() {
         let mut batch = Batch::new();
         halves.0.receive(&mut batch, MAX_BATCH);
         assert_eq!(halves.1.send_run(&batch, &[0]).frames, 1);
-        let live = to.device.stop(0).unwrap();
+        let base = to.device.stop(0).unwrap().ring.base();
         assert_eq!(to.used(), [(0, HEADER as u32 + 60)], "packed: {packed}");
-        let shape = Shape { packed, event_idx: false };
-        let ring = Ring::new(&to.memory, SIZE, PARTS, shape, live.ring.base()).unwrap();
-        to.device.start(0, Live { ring, ..live });
+        to.start_at(0, base, None);
         assert_eq!(halves.1.send_run(&batch, &[0]).frames, 1);
         halves.1.flush();
         assert_eq!(to.used(), [(1, HEADER as u32 + 60)], "packed: {packed}");
