@@ -5,7 +5,8 @@ mod accounts;
 mod picture;
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,10 +19,18 @@ use testbed::{End, Namespace, Signal, Switchd, kernel_bridge, ping, wait_until};
 
 /// Runs a daemon that is meant to end at once: its exit status, and all that it said.
 fn ends(namespace: &Namespace, before: &[&str], arguments: &[&str]) -> (Option<i32>, String) {
+    ends_of(&binary().unwrap(), namespace, before, arguments)
+}
+
+fn ends_of(
+    program: &Path,
+    namespace: &Namespace,
+    before: &[&str],
+    arguments: &[&str],
+) -> (Option<i32>, String) {
     let directory = tempfile::TempDir::with_prefix("switchd-refused-").unwrap();
     let directory = format!("RUNTIME_DIRECTORY={}", directory.path().display());
-    let binary = binary().unwrap();
-    let program = [binary.to_str().unwrap()];
+    let program = [program.to_str().unwrap()];
     let words = [&["10", "env", &directory][..], before, &program, arguments].concat();
     let output = namespace.exec("timeout", &words).unwrap();
     let said = [output.stdout, output.stderr].concat();
@@ -114,7 +123,11 @@ fn a_missing_privilege_is_named_with_the_way_to_grant_it() {
 
     // Another user has no directory under /run either.
     let user = ["setpriv", "--reuid=65534", "--clear-groups", "--", "env", "-u", "RUNTIME_DIRECTORY"];
-    let (status, said) = ends(&net.switch, &user, &["--name", "unprivileged", "--tap", "a"]);
+    // It may have no way to this checkout, as where that is in the home of root.
+    let public = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
+    let program = public.path().join("switchd");
+    fs::copy(binary().unwrap(), &program).unwrap();
+    let (status, said) = ends_of(&program, &net.switch, &user, &["--name", "unprivileged", "--tap", "a"]);
     assert_eq!(status, Some(1), "{said}");
     assert_says(&said, &["/run/switchd", "RUNTIME_DIRECTORY"]);
 }
