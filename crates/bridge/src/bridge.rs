@@ -230,7 +230,7 @@ impl Bridge {
 
     /// Lets entries age. Call it when [`Bridge::next_deadline`] has passed; earlier does no harm.
     pub fn tick(&mut self, now: Moment) {
-        self.fdb.age(now);
+        self.fdb.let_age(now);
     }
 
     /// When [`Bridge::tick`] next has something to do; `None`: not before another frame came.

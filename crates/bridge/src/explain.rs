@@ -393,6 +393,7 @@ fn lesson(lesson: Lesson, name: impl Fn(PortId) -> String) -> String {
         Lesson::Blackhole => "nothing: a blackhole entry has the source".to_owned(),
         Lesson::Own(port) => format!("nothing: the source is this bridge's own address, of {}", name(port)),
         Lesson::Full => "nothing: fdb_max_learned stations are learned already".to_owned(),
+        Lesson::Postponed => "nothing yet: another worker is far behind with what was learned".to_owned(),
         Lesson::Limited => "nothing: the port holds max_macs stations".to_owned(),
         Lesson::Damped(from) => {
             format!("nothing: the source was heard on {} within move_damping", name(from))

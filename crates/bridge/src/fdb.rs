@@ -7,7 +7,9 @@
 //! Dynamic entries (locked ones among them) are bounded: when full, the port that holds most of them gives up its oldest, so a
 //! guest that makes up addresses pushes out only its own. All memory is taken when the database is made.
 
+mod learning;
 mod lru;
+mod replica;
 mod slot;
 mod table;
 mod unsaved;
@@ -20,9 +22,11 @@ use hashbrown::DefaultHashBuilder;
 
 use crate::moment::{Moment, Span};
 use crate::port::{MAX_PORTS, PortId};
+pub(crate) use learning::Heard;
 use lru::Lru;
+use replica::Replica;
 pub use slot::EntryKind;
-use slot::{BLACKHOLE, BY_USER, EXTERNAL, KERNEL, LOCAL, LOCKED, STATIC, STICKY, Slot, UNTOUCHED};
+use slot::{BLACKHOLE, BY_USER, EXTERNAL, KERNEL, LOCAL, LOCKED, STATIC, STICKY, Slot};
 pub(crate) use slot::{Found, MAX_DYNAMIC, Way};
 use table::Table;
 pub use unsaved::FdbPlace;
@@ -62,13 +66,28 @@ pub struct FdbCounters {
     pub evicted: u64,
     /// Not made because `fdb_max_learned` stations were learned already.
     pub refused: u64,
+    /// Not noted at once because another worker was far behind with what was learned; each was with a later frame.
+    pub postponed: u64,
 }
 
 impl FdbCounters {
     /// Each counter by its name.
-    pub fn fields(&mut self) -> [(&'static str, &mut u64); 5] {
-        let Self { learned, moved, aged, evicted, refused } = self;
-        [("learned", learned), ("moved", moved), ("aged", aged), ("evicted", evicted), ("refused", refused)]
+    pub fn fields(&mut self) -> [(&'static str, &mut u64); 6] {
+        let Self { learned, moved, aged, evicted, refused, postponed } = self;
+        [
+            ("learned", learned),
+            ("moved", moved),
+            ("aged", aged),
+            ("evicted", evicted),
+            ("refused", refused),
+            ("postponed", postponed),
+        ]
+    }
+
+    /// Adds what another replica of the database has counted; what all of them do all have counted.
+    pub fn join(&mut self, other: Self) {
+        self.refused += other.refused;
+        self.postponed += other.postponed;
     }
 }
 
@@ -108,6 +127,8 @@ pub enum Lesson {
     Full,
     /// The station was heard on this other port too short a while ago (`move_damping`).
     Damped(PortId),
+    /// Another worker is far behind with what was learned: a later frame of the station will teach it.
+    Postponed,
 }
 
 /// The database of one bridge.
@@ -141,6 +162,8 @@ pub(crate) struct Fdb {
     watch: Option<Watch>,
     /// While somebody saves what changes.
     unsaved: Option<Unsaved>,
+    /// Where other workers have replicas of it.
+    replica: Replica,
 }
 
 /// Of what length a tick is: 1 s, and at least 64 to an ageing time and 16 to a damping; and see
@@ -173,6 +196,7 @@ impl Fdb {
             counters: FdbCounters::default(),
             watch: None,
             unsaved: None,
+            replica: Replica::default(),
         }
     }
 
@@ -183,7 +207,8 @@ impl Fdb {
         let met: Vec<u64> = oldest.chain(keys.iter().map(|Key(key)| *key)).collect();
         let lru = Lru::new(met.len() + 1, 0);
         let table = Table::new(met.len() + 1);
-        let mut copy = Self { table, hasher: self.hasher.clone(), lru, watch: None, unsaved: None, ..*self };
+        let (hasher, replica) = (self.hasher.clone(), Replica::default());
+        let mut copy = Self { table, hasher, lru, watch: None, unsaved: None, replica, ..*self };
         for key in met {
             let hash = self.hash(key);
             let known = copy.table.find(hash, |slot| slot.key == key).is_some();
@@ -255,105 +280,6 @@ impl Fdb {
         self.blackholes > 0
     }
 
-    /// Notes that a frame from `key` came in on `port`, if its entry says that already; if it does not,
-    /// [`Fdb::learn`] is to be asked.
-    #[inline(always)]
-    pub(crate) fn refresh(&mut self, Key(key): Key, port: PortId) -> bool {
-        let tick = self.tick;
-        let hash = self.hash(key);
-        let Some(slot) = self.table.find_mut(hash, |slot| slot.key == key) else { return false };
-        if slot.port != port.0 || slot.node >= UNTOUCHED || self.ageing == Span::ZERO {
-            return false;
-        }
-        if slot.tick != tick {
-            slot.tick = tick;
-            if let Some(node) = slot.node_id() {
-                self.lru.refresh(port, port, node, self.now);
-                if let Some(unsaved) = &mut self.unsaved {
-                    unsaved.aged(node);
-                }
-            }
-        }
-        true
-    }
-
-    /// The same where [`Fdb::refresh`] said no; the port holds at most `limit` stations.
-    pub(crate) fn learn(&mut self, Key(key): Key, port: PortId, limit: Option<u32>) -> Lesson {
-        if self.ageing == Span::ZERO {
-            return Lesson::Off;
-        }
-        if self.table.find(self.hash(key), |slot| slot.key == key).is_some() {
-            return self.heard_elsewhere(key, port, limit);
-        }
-        self.insert(Slot { key, node: 0, port: port.0, tick: self.tick }, limit)
-    }
-
-    /// Notes that a station which nobody vouches for spoke on a locked port (`mab`): a locked entry.
-    #[cold]
-    pub(crate) fn learn_locked(&mut self, Key(key): Key, port: PortId, limit: Option<u32>) -> Lesson {
-        if self.find(key).is_none() && self.take(key).is_some() {
-            self.counters.aged += 1;
-        }
-        if self.refresh(Key(key), port) {
-            return Lesson::Known;
-        }
-        if self.ageing == Span::ZERO || self.find(key).is_some() {
-            return self.learn(Key(key), port, limit);
-        }
-        self.insert(Slot { key, node: LOCKED, port: port.0, tick: self.tick }, limit)
-    }
-
-    /// A frame from a station that is known on another port, or that no frame changes.
-    #[cold]
-    fn heard_elsewhere(&mut self, key: u64, port: PortId, limit: Option<u32>) -> Lesson {
-        let full = limit.is_some_and(|limit| self.lru.len_of(port) >= limit as usize);
-        let hash = self.hash(key);
-        let Some(slot) = self.table.find_mut(hash, |slot| slot.key == key) else { return Lesson::Off };
-        let from = PortId(slot.port);
-        match slot.kind() {
-            EntryKind::Local => return Lesson::Own(from),
-            EntryKind::Blackhole => return Lesson::Blackhole,
-            EntryKind::Sticky => return Lesson::Sticky(from),
-            EntryKind::Static => slot.port = port.0,
-            EntryKind::External if self.max == 0 => return Lesson::Off,
-            EntryKind::External | EntryKind::Dynamic | EntryKind::Locked if full => return Lesson::Limited,
-            EntryKind::External => {
-                self.take(key);
-                let tick = self.tick;
-                self.put_dynamic(Slot { key, node: BY_USER, port: port.0, tick });
-            }
-            EntryKind::Dynamic | EntryKind::Locked => {
-                let Some(node) = slot.node_id() else { return Lesson::Off };
-                if self.now.since(self.lru.updated(node)) < self.damping {
-                    return Lesson::Damped(from);
-                }
-                self.lru.refresh(from, port, node, self.now);
-                (slot.node, slot.port, slot.tick) = (node.0 | slot.node & BY_USER, port.0, self.tick);
-            }
-        }
-        self.counters.moved += 1;
-        self.note_move(hash, key);
-        Lesson::Moved(from)
-    }
-
-    /// The slow half of learning: a station that was not known.
-    #[cold]
-    fn insert(&mut self, slot: Slot, limit: Option<u32>) -> Lesson {
-        if self.max == 0 {
-            return Lesson::Off;
-        }
-        if limit.is_some_and(|limit| self.lru.len_of(PortId(slot.port)) >= limit as usize) {
-            return Lesson::Limited;
-        }
-        if self.max_learned > 0 && self.learned >= self.max_learned as usize {
-            self.counters.refused += 1;
-            return Lesson::Full;
-        }
-        self.counters.learned += 1;
-        self.put_dynamic(slot);
-        Lesson::New
-    }
-
     /// Puts in an entry that ages, for which there was none; the fullest port makes room for it.
     fn put_dynamic(&mut self, mut slot: Slot) {
         if self.lru.len() == 0 {
@@ -388,7 +314,10 @@ impl Fdb {
         }
     }
 
-    fn note_move(&mut self, hash: u64, key: u64) {
+    /// A station has moved.
+    fn note_move(&mut self, key: u64) {
+        self.counters.moved += 1;
+        let hash = self.hash(key);
         let slot = self.table.find(hash, |slot| slot.key == key).copied();
         if let Some(slot) = slot {
             self.note(Happened::Moved, &slot);
@@ -506,8 +435,9 @@ impl Fdb {
         self.put(self.hash(key), Slot { key, node, port: port.0, tick: 0 });
     }
 
-    /// Removes dynamic entries that were last refreshed an ageing time ago, [`AGE_BATCH`] at most.
-    pub(crate) fn age(&mut self, now: Moment) {
+    /// Removes dynamic entries that were last refreshed an ageing time ago, [`AGE_BATCH`] at most. Of replicas each does
+    /// it at the same place in the order of what changes.
+    fn age(&mut self, now: Moment) {
         self.set_now(now);
         let mut left = AGE_BATCH;
         let mut next = Moment(u64::MAX);
@@ -526,11 +456,6 @@ impl Fdb {
         // Entries that expire one after the other share a wake-up; what is left over goes on at once.
         self.first = next;
         self.deadline = if left == 0 { next } else { next.max(now + Span(self.granule)) };
-    }
-
-    /// When [`Fdb::age`] has something to do; `None` without dynamic entries.
-    pub(crate) fn next_deadline(&self) -> Option<Moment> {
-        (self.lru.len() > 0).then_some(self.deadline)
     }
 
     /// Number of entries of all kinds.

@@ -21,13 +21,16 @@ mod inherit;
 mod membership;
 mod mirror;
 mod moment;
+mod order;
 mod pipeline;
 mod port;
 mod private_vlans;
 mod reason;
+mod replicas;
 mod rules;
 mod samples;
 mod settings;
+mod sync;
 mod vlan_counters;
 mod vlans;
 

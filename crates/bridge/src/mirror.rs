@@ -83,6 +83,11 @@ impl Mirrors {
     pub(crate) fn any(&self) -> bool {
         !self.0.is_empty()
     }
+
+    /// Begins to count anew.
+    pub(crate) fn clear_counters(&mut self) {
+        self.0.iter_mut().for_each(|(_, counters)| *counters = MirrorCounters::default());
+    }
 }
 
 impl Mirror {

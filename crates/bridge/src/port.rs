@@ -137,7 +137,7 @@ impl Ports {
     /// Takes a port out; it is nobody's backup any more.
     pub(crate) fn remove(&mut self, id: PortId) -> Option<Port> {
         let port = self.places.get_mut(usize::from(id.0))?.take();
-        for other in self.places.iter_mut().flatten() {
+        for other in self.iter_mut() {
             other.settings.backup_port = other.settings.backup_port.filter(|backup| *backup != id);
         }
         self.resolve();
@@ -157,6 +157,10 @@ impl Ports {
     /// Every port, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PortId, &Port)> {
         self.places.iter().enumerate().filter_map(|(id, port)| Some((PortId(id as u16), port.as_ref()?)))
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Port> {
+        self.places.iter_mut().flatten()
     }
 
     /// Whether the port went down by that.

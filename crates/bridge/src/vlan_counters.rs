@@ -157,6 +157,16 @@ impl Counting {
         }
     }
 
+    /// Begins to count anew.
+    pub(crate) fn clear(&mut self) {
+        let nothing = |all: &mut PerVlan| all.fill(Packed::default());
+        match self {
+            Self::Off => {}
+            Self::Bridge(all) => nothing(all),
+            Self::Ports(ports) => ports.iter_mut().flatten().for_each(nothing),
+        }
+    }
+
     pub(crate) fn remove_port(&mut self, port: PortId) {
         if let Self::Ports(ports) = self
             && let Some(all) = ports.get_mut(usize::from(port.0))

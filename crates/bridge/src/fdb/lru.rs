@@ -4,7 +4,7 @@
 //! Every operation but [`Lru::fullest`] takes constant time. The slab is allocated once.
 
 use crate::moment::Moment;
-use crate::port::PortId;
+use crate::port::{MAX_PORTS, PortId};
 
 /// No node.
 const NIL: u32 = u32::MAX;
@@ -49,6 +49,15 @@ impl Lru {
     /// Room for `max` nodes and `ports` lists.
     pub(super) fn new(max: usize, ports: usize) -> Self {
         Self { nodes: Vec::with_capacity(max), free: NIL, len: 0, lists: Vec::with_capacity(ports) }
+    }
+
+    /// The same lists, with room for `max` nodes.
+    pub(super) fn copy(&self, max: usize) -> Self {
+        let mut nodes = Vec::with_capacity(max);
+        nodes.extend_from_slice(&self.nodes);
+        let mut lists = Vec::with_capacity(MAX_PORTS);
+        lists.extend_from_slice(&self.lists);
+        Self { nodes, lists, ..*self }
     }
 
     /// Makes the lists as long as those of another, as far as their lengths say: of an excerpt, which has

@@ -6,7 +6,7 @@ use super::{Admitted, Taught, Teaches};
 use crate::bridge::Bridge;
 use crate::deliveries::Deliveries;
 use crate::event::Event;
-use crate::fdb::{Found, Lesson, Way};
+use crate::fdb::{Found, Heard, Lesson, Way};
 use crate::port::PortId;
 use crate::vlans::Classified;
 
@@ -39,8 +39,10 @@ impl Bridge {
         let lesson = match (teaches, self.without_vlan(vlan, source)) {
             (Teaches::Nothing, _) => Lesson::NotAsked,
             (_, Some(Found { port, way: Way::Host | Way::Kernel })) => Lesson::Own(port),
-            (Teaches::Station, _) => self.fdb.learn(key, ingress, limit),
-            (Teaches::Locked, _) => self.fdb.learn_locked(key, ingress, limit),
+            (Teaches::Station | Teaches::Locked, _) => {
+                let locked = teaches == Teaches::Locked;
+                self.fdb.hear(Heard { key, port: ingress, limit, locked })
+            }
         };
         self.note(lesson, ingress, vlan, source, out);
         lesson
@@ -67,6 +69,7 @@ impl Bridge {
             Lesson::NotAsked
             | Lesson::Off
             | Lesson::Full
+            | Lesson::Postponed
             | Lesson::Known
             | Lesson::New
             | Lesson::Sticky(_)
