@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::attachment::Attachment;
 use crate::control::Control;
-use crate::to_worker::NoAnswer;
+use crate::to_workers::NoAnswer;
 
 impl Handler for Control {
     fn call(&mut self, call: Call) -> Answer {

@@ -49,8 +49,8 @@ pub(crate) struct Held {
     pub(crate) qdisc_bypass: bool,
     /// Of a `tap` port: its descriptor.
     pub(crate) tap: Option<TapHandle>,
-    /// Of a `raw` port: its socket, to be handed over.
-    pub(crate) socket: Option<Arc<OwnedFd>>,
+    /// Of a `raw` port its sockets, of a `vhost-user` port the one that it listens at, to be handed over.
+    pub(crate) sockets: Arc<[OwnedFd]>,
     /// Of a `vhost-user` port: the hold on the conversation with the guest's program.
     pub(crate) guest: Option<Arc<Guest>>,
     /// The interface end of a TAP was moved into another namespace.
@@ -90,15 +90,23 @@ impl Attachment {
 
     /// What outlives this process of the port, by the names in the store.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
-        let held = self.held.as_ref();
-        let device = held.and_then(|held| {
-            let tap = held.tap.as_ref().map(AsFd::as_fd);
-            tap.or_else(|| held.socket.as_ref().map(AsFd::as_fd))
-        });
-        let guest = held.and_then(|held| held.guest.as_ref()?.keepsake());
         let port = &self.config.name;
-        let device = device.map(|fd| (store::name_of_port(port), fd));
-        device.into_iter().chain(guest.map(|fd| (store::name_of_guest(port), fd)))
+        let device = self.device_descriptors().map(|fd| (store::name_of_port(port), fd));
+        device.chain(self.keepsake().map(|fd| (store::name_of_guest(port), fd)))
+    }
+
+    /// The queues of its device.
+    pub(crate) fn device_descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let held = self.held.iter();
+        held.flat_map(|held| {
+            let taps = held.tap.iter().flat_map(TapHandle::descriptors);
+            taps.chain(held.sockets.iter().map(AsFd::as_fd))
+        })
+    }
+
+    /// What outlives this process of the conversation with its guest.
+    pub(crate) fn keepsake(&self) -> Option<BorrowedFd<'_>> {
+        self.held.as_ref()?.guest.as_ref()?.keepsake()
     }
 
     /// `raw` or `tap`.
@@ -179,7 +187,7 @@ mod tests {
             exclusive: true,
             qdisc_bypass: false,
             tap: None,
-            socket: None,
+            sockets: Arc::new([]),
             guest: None,
             moved: false,
         }

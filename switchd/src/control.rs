@@ -1,4 +1,4 @@
-//! The control thread: signals, link events and the worker's news, turned into commands to the worker
+//! The control thread: signals, link events and the workers' news, turned into commands to the workers
 //! and into log lines. It owns what was changed on interfaces and puts it back at the end.
 
 use std::cell::Cell;
@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::attachment::Attachment;
 use crate::captures::Running;
-use crate::command::{Command, Event};
+use crate::command::Event;
 use crate::forwarding::Forwarding;
 use crate::handover::{Giving, Recipient};
 use crate::metrics::{Metrics, Reloads};
@@ -31,7 +31,7 @@ use crate::patterns::Unmatched;
 use crate::rights::{self, Rights};
 use crate::run_dir::RunDir;
 use crate::state::Memory;
-use crate::to_worker::ToWorker;
+use crate::to_workers::ToWorkers;
 use crate::{successor, summary};
 
 const SIGNALS: Token = Token(0);
@@ -91,7 +91,7 @@ pub(crate) struct Control {
     pub(crate) listener: Listener,
     /// Out of its place while it serves.
     pub(crate) server: Option<Server>,
-    pub(crate) worker: ToWorker,
+    pub(crate) workers: ToWorkers,
     pub(crate) events: Receiver<Event>,
     pub(crate) opener: Opener,
     pub(crate) attachments: Vec<Attachment>,
@@ -282,9 +282,9 @@ impl Control {
     }
 
     fn summarise(&mut self) {
-        match self.worker.hear(Command::Report) {
+        match self.report() {
             Ok(report) => {
-                let entries = self.worker.ask(|bridge, _| {
+                let entries = self.workers.ask(|bridge, _| {
                     let few = bridge.fdb_len() <= summary::ENTRIES_SHOWN;
                     if few { bridge.fdb().collect() } else { Vec::new() }
                 });

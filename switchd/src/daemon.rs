@@ -12,9 +12,11 @@ use tracing::{error, info};
 use crate::assembly::assemble;
 use crate::attachment::Attachment;
 use crate::captures::Running;
+use crate::channels::NEWS;
 use crate::clock::Clock;
 use crate::configuration;
 use crate::control::{Control, Listener, Shown};
+use crate::crew::{Crew, Shared};
 use crate::forwarding::Forwarding;
 use crate::guests;
 use crate::heirlooms::Heirlooms;
@@ -28,14 +30,7 @@ use crate::sandbox::{self, Files};
 use crate::start::{Heritage, Start};
 use crate::state::{Had, Heirs};
 use crate::systemd;
-use crate::to_worker::ToWorker;
 use crate::watchdog::Watchdog;
-use crate::worker::{self, Channels, Worker};
-
-/// Commands that wait for the worker at most; it takes all between two turns. At the start it takes those for all
-/// ports at once.
-const COMMANDS: usize = 256;
-const COMMANDS_OF_A_PORT: usize = 4;
 
 /// Forwards until it is told to end. Then it puts back what was changed on interfaces, or leaves the ports to the
 /// next process.
@@ -44,12 +39,12 @@ const COMMANDS_OF_A_PORT: usize = 4;
 /// If a port of the configuration is refused, and nothing is left behind then; or if the kernel takes
 /// away what the daemon lives on.
 pub(crate) fn run(start: Start) -> anyhow::Result<()> {
-    let Start { arguments, config, store, memory, heritage, taking } = start;
+    let Start { arguments, config, store, mut memory, heritage, taking } = start;
     let (listener, wake_control) = Listener::new()?;
     let (config, not_matched) = patterns::matched(&config, &[])?;
     let mut unmatched = Unmatched::default();
     patterns::tell(&mut unmatched, not_matched);
-    let (bridge, mut attachments) = assemble(&config)?;
+    let (mut bridge, mut attachments) = assemble(&config)?;
     let Heritage { in_use: resumes, mut descriptors, mut state, config: before } = heritage;
     let before = before.map(|before| patterns::matched(&before, &descriptors.ports())).transpose()?;
     let before = before.map(|(before, _)| before);
@@ -89,28 +84,22 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         Err(error) => return Err(error),
     };
     let heirlooms = Heirlooms::new(descriptors, before.as_ref(), state.as_ref());
-    let mut opener = Opener::new(&run_dir, store, heirlooms, Arc::clone(&wake_control));
+    let count = config.bridge.workers;
+    let mut opener = Opener::new(&run_dir, store, heirlooms, Arc::clone(&wake_control), count);
     let opened = open_all(&mut opener, &mut attachments, resumes)?;
     let had: Vec<Had> = opened.iter().map(Had::of).collect();
 
-    let (commands, from_control) = bounded(COMMANDS + attachments.len() * COMMANDS_OF_A_PORT);
-    let (events, from_worker) = bounded(2 * bridge::MAX_PORTS + 2 + worker::NEWS);
-    let channels = Channels {
-        commands: from_control,
-        events: events.clone(),
-        wake_control: wake_control.clone(),
-        watchdog: Watchdog::from_environment().context("can't reach the watchdog of the service manager")?,
-    };
-    let batch = memory.batch().context("can't map the memory of frames that are in hand")?;
-    let (mut worker, waker) =
-        Worker::new(bridge, attachments.len(), batch, channels).context("can't set up polling")?;
-    worker.set_busy_poll(config.bridge.busy_poll);
+    let (events, from_workers) = bounded((2 * bridge::MAX_PORTS + 2) * count + NEWS);
+    let watchdog = Watchdog::from_environment().context("can't reach the watchdog of the service manager")?;
+    let (crew, workers) = Crew::new(count, attachments.len())?;
+    let batches = memory.batches(count).context("can't map the memory of frames that are in hand")?;
+    let shared = Shared { events: events.clone(), wake_control: Arc::clone(&wake_control), watchdog };
     let mut control = Control {
         config: config.clone(),
         listener,
         server: None,
-        worker: ToWorker::new(commands, waker),
-        events: from_worker,
+        workers,
+        events: from_workers,
         opener,
         attachments,
         read_again: Box::new(move || configuration::read_again(&arguments).map(|loaded| loaded.config)),
@@ -126,7 +115,7 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         memory,
         saving: false,
         leaves: store.used,
-        forwarding: Forwarding::new(events, wake_control),
+        forwarding: Forwarding::new(count, events, wake_control),
         giving: None,
         recipient: None,
         given: false,
@@ -143,19 +132,24 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         state = control.memory.read_again();
     }
     if store.used {
-        worker.bridge().save_fdb_changes();
+        bridge.save_fdb_changes();
     }
-    let of_port = |port| state.as_ref()?.heir_of(port, &control.attachments);
-    let frames = worker.take_up(of_port);
-    if frames > 0 {
-        info!(frames, "what the last process had received and not handed on goes out now");
-    }
+    let ports_before = state.as_ref().map(|state| state.heirs(&control.attachments)).unwrap_or_default();
     if let Some(state) = state {
-        let mut heirs = Heirs { bridge: worker.bridge(), attachments: &mut control.attachments, had: &had };
+        let mut heirs = Heirs { bridge: &mut bridge, attachments: &mut control.attachments, had: &had };
         state.hand_over(&mut heirs, before.as_ref(), &config, Clock.now());
     }
+    let mut crew = crew.assemble(bridge, batches, &shared);
+    let mut taken_up = 0;
+    for worker in &mut crew {
+        worker.set_busy_poll(config.bridge.busy_poll);
+        taken_up += worker.take_up(|port| ports_before.get(&port).copied());
+    }
+    if taken_up > 0 {
+        info!(frames = taken_up, "what the last process had received and not handed on goes out now");
+    }
     control.allow_guests();
-    control.forwarding.start(worker)?;
+    control.forwarding.start(crew)?;
     if let Some(taking) = taking {
         // One that has ended without a word is not missed either.
         let _ = taking.forwarding();
@@ -185,17 +179,17 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         return ended;
     }
     systemd::stopping();
-    let mut forwarded = control.forwarding.stop(&control.worker);
+    let mut forwarded = control.forwarding.stop(&control.workers);
     match &mut forwarded {
         // Nobody forwards any more: this is exact.
-        Ok((worker, report)) if control.leaves => {
+        Ok((workers, report)) if control.leaves => {
             control.hold_guests();
-            control.save_rest(worker.bridge(), report);
+            control.save_rest(workers, report);
         }
         // It is to be started again.
         Err(_) if control.leaves => {}
         _ => {
-            // The worker's halves are to be closed before.
+            // The workers' halves are to be closed before.
             let ended = forwarded.map(drop).and(ended);
             control.put_back();
             info!(bridge = config.bridge.name, "stopped");

@@ -1,4 +1,4 @@
-//! What becomes of ports when their devices come, change and go: each is opened, told to the worker, and let go.
+//! What becomes of ports when their devices come, change and go: each is opened, told to the workers, and let go.
 
 use bridge::LocalKind;
 use config::PortKind;
@@ -28,7 +28,7 @@ impl Control {
                     port = attachment.config.name,
                     "{} was moved to another network namespace; the port works on", attachment.config.device
                 );
-                self.tell_worker(index, &held);
+                self.tell_workers(index, &held);
             }
             Reaction::Returned(ifindex) => {
                 let Some(held) = &mut attachment.held else { return };
@@ -64,7 +64,7 @@ impl Control {
             info!(port = attachment.config.name, "link is {state}");
             self.monitors.port(&attachment.config.name, format!("link is {state}"));
         }
-        self.tell_worker(index, &held);
+        self.tell_workers(index, &held);
     }
 
     /// Opens a device that has appeared; if it can't be used says why, once.
@@ -85,7 +85,7 @@ impl Control {
         }
     }
 
-    /// Gives an open device to the worker.
+    /// Gives an open device to the workers.
     pub(crate) fn attach(&mut self, index: usize, opened: Opened) {
         let attachment = &mut self.attachments[index];
         let Opened { rx, tx, held, .. } = opened;
@@ -109,12 +109,19 @@ impl Control {
         attachment.nth = self.devices;
         attachment.held = Some(held.clone());
         let (port, nth) = (attachment.id, attachment.nth);
-        self.worker.send(Command::Attach { port, nth, rx, tx });
-        self.tell_worker(index, &held);
+        // A port with one queue is received from by one worker, and not always by the same.
+        let workers = self.workers.count();
+        let mut queues: Vec<_> = (0..workers).map(|_| None).collect();
+        for (number, rx) in rx.into_iter().enumerate() {
+            queues[(usize::from(port.0) + number) % workers] = Some(rx);
+        }
+        let halves = queues.into_iter().zip(tx);
+        self.workers.tell(halves.map(|(rx, tx)| Command::Attach { port, nth, rx, tx }));
+        self.tell_workers(index, &held);
     }
 
     /// What the bridge must know of a device.
-    pub(crate) fn tell_worker(&self, index: usize, held: &Held) {
+    pub(crate) fn tell_workers(&self, index: usize, held: &Held) {
         let attachment = &self.attachments[index];
         let port = attachment.id;
         let host = matches!(&attachment.config.kind, PortKind::Tap(tap) if tap.host);
@@ -125,9 +132,12 @@ impl Control {
             PortKind::Raw(_) => ((!held.exclusive).then_some(held.mac), LocalKind::Kernel),
             PortKind::VhostUser(_) => (None, LocalKind::Kernel),
         };
-        self.worker.send(Command::Mtu { port, mtu });
-        self.worker.send(Command::Local { port, mac, kind });
-        self.worker.send(Command::Link { port, up: held.up });
+        let up = held.up;
+        self.workers.set(move |bridge, _| {
+            bridge.set_mtu(port, mtu);
+            bridge.set_local(port, mac, kind);
+            bridge.set_link(port, up);
+        });
     }
 
     pub(crate) fn lose(&mut self, index: usize, why: &str) {
@@ -139,9 +149,12 @@ impl Control {
         );
         self.monitors.port(&attachment.config.name, format!("{why}; waits for {}", attachment.config.device));
         let port = attachment.id;
-        steering::forget(&self.config, &mut self.attachments, index, &self.worker);
-        self.worker.send(Command::Detach { port });
-        self.worker.send(Command::Local { port, mac: None, kind: LocalKind::Kernel });
+        steering::forget(&self.config, &mut self.attachments, index, &self.workers);
+        self.workers.set(move |bridge, _| {
+            bridge.set_link(port, false);
+            bridge.set_local(port, None, LocalKind::Kernel);
+        });
+        self.workers.tell_all(|| Command::Detach { port });
         self.opener.release(&self.attachments[index].config, held);
     }
 }

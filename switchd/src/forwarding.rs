@@ -1,4 +1,4 @@
-//! The forwarding thread: started, stopped, and started again where a handover came to nothing.
+//! The forwarding threads, one for each worker: started, stopped, and started again where a handover came to nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -12,29 +12,37 @@ use mio::Waker;
 use crate::clock::Clock;
 use crate::command::{Command, Event, Report};
 use crate::sandbox;
-use crate::to_worker::ToWorker;
+use crate::to_workers::{ToWorkers, joined};
 use crate::worker::Worker;
 
-/// The thread, while it runs.
+type Thread = JoinHandle<io::Result<(Worker, Report)>>;
+
+/// The threads, while they run.
 pub(crate) struct Forwarding {
-    thread: Option<JoinHandle<io::Result<(Worker, Report)>>>,
-    /// Where a thread that has not begun waits for its worker.
-    hand: Option<Sender<Worker>>,
+    workers: usize,
+    threads: Vec<Thread>,
+    /// Where threads that have not begun wait for their workers.
+    hands: Vec<Sender<Worker>>,
     events: Sender<Event>,
     wake_control: Arc<Waker>,
 }
 
 impl Forwarding {
-    /// A thread that is not there yet; its end, where nobody has stopped it, will be told as an event.
-    pub(crate) fn new(events: Sender<Event>, wake_control: Arc<Waker>) -> Self {
-        Self { thread: None, hand: None, events, wake_control }
+    /// Threads for so many workers that are not there yet; the end of one, where nobody has stopped it, will be told as
+    /// an event.
+    pub(crate) fn new(workers: usize, events: Sender<Event>, wake_control: Arc<Waker>) -> Self {
+        Self { workers, threads: Vec::new(), hands: Vec::new(), events, wake_control }
     }
 
-    /// Makes the thread, so that it has nothing more to do before it forwards than to be given its worker.
+    /// Makes the threads, so that each has nothing more to do before it forwards than to be given its worker.
     ///
     /// # Errors
     /// As `clone(2)`.
     pub(crate) fn prepare(&mut self) -> anyhow::Result<()> {
+        (0..self.workers).try_for_each(|number| self.prepare_one(number))
+    }
+
+    fn prepare_one(&mut self, number: usize) -> anyhow::Result<()> {
         let (events, wake_control) = (self.events.clone(), Arc::clone(&self.wake_control));
         let (hand, given) = bounded::<Worker>(1);
         let forward = move || {
@@ -46,36 +54,45 @@ impl Forwarding {
             }
             result
         };
-        let thread = thread::Builder::new().name("forward".to_owned()).spawn(forward);
-        self.thread = Some(thread.context("can't start the forwarding thread")?);
-        self.hand = Some(hand);
+        let name = if number == 0 { "forward".to_owned() } else { format!("forward-{number}") };
+        let thread = thread::Builder::new().name(name).spawn(forward);
+        self.threads.push(thread.context("can't start a forwarding thread")?);
+        self.hands.push(hand);
         Ok(())
     }
 
-    /// Lets `worker` forward on a thread of its own.
+    /// Lets each of the workers forward on a thread of its own.
     ///
     /// # Errors
-    /// As `clone(2)`, or the thread was refused what it needs.
-    pub(crate) fn start(&mut self, worker: Worker) -> anyhow::Result<()> {
-        if self.hand.is_none() {
+    /// As `clone(2)`, or a thread was refused what it needs.
+    pub(crate) fn start(&mut self, workers: Vec<Worker>) -> anyhow::Result<()> {
+        if self.hands.is_empty() {
             self.prepare()?;
         }
-        let handed = self.hand.take().is_some_and(|hand| hand.send(worker).is_ok());
-        ensure!(handed, "the forwarding thread has ended before it began");
+        for (hand, worker) in self.hands.drain(..).zip(workers) {
+            ensure!(hand.send(worker).is_ok(), "a forwarding thread has ended before it began");
+        }
         Ok(())
     }
 
-    /// Stops it; gives the worker, with what was counted and learned in the end.
+    /// Stops them; gives the workers, with what was counted and learned in the end.
     ///
     /// # Errors
-    /// It had ended of itself, and why.
-    pub(crate) fn stop(&mut self, worker: &ToWorker) -> anyhow::Result<(Worker, Report)> {
-        worker.send(Command::Stop);
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result.context("forwarding failed"),
-            Some(Err(_)) => bail!("the forwarding thread panicked"),
-            None => bail!("nothing forwards"),
+    /// One had ended of itself, and why.
+    pub(crate) fn stop(&mut self, workers: &ToWorkers) -> anyhow::Result<(Vec<Worker>, Report)> {
+        let mut threads = std::mem::take(&mut self.threads);
+        if let Some(ended) = threads.iter().position(JoinHandle::is_finished) {
+            // The others may wait for it, for ever.
+            threads = vec![threads.swap_remove(ended)];
         }
+        workers.tell_all(|| Command::Stop);
+        let ended = threads.into_iter().map(|thread| match thread.join() {
+            Ok(result) => result.context("forwarding failed"),
+            Err(_) => bail!("a forwarding thread panicked"),
+        });
+        let (workers, reports): (Vec<_>, Vec<_>) =
+            ended.collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip();
+        Ok((workers, joined(reports, Report::join).context("nothing forwards")?))
     }
 }
 

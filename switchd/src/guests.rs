@@ -9,6 +9,7 @@ use anyhow::Context;
 use config::{Config, PortConfig, PortKind, SocketMode, VhostUserConfig};
 use frame::MacAddr;
 use mio::Waker;
+use ports::TxQueue;
 use tracing::{info, warn};
 use vhost_user::{Handle, Keepsake, Options, Status, VhostPort};
 
@@ -49,7 +50,7 @@ impl Guest {
     }
 }
 
-/// Opens the socket of a port, or goes on with `earlier`; serves whoever connects once it is allowed to.
+/// Opens the socket of a port of so many workers, or goes on with `earlier`; serves whoever connects once it is allowed to.
 ///
 /// # Errors
 /// The socket can't be had, or no thread.
@@ -59,6 +60,7 @@ pub(crate) fn open(
     earlier: Option<OwnedFd>,
     keepsake: Option<Keepsake>,
     wake: &Arc<Waker>,
+    workers: usize,
 ) -> anyhow::Result<Opened> {
     let listen = options.mode == SocketMode::Server;
     let resumed = earlier.is_some() || keepsake.as_ref().is_some_and(Keepsake::is_up);
@@ -90,11 +92,12 @@ pub(crate) fn open(
         exclusive: false,
         qdisc_bypass: false,
         tap: None,
-        socket: socket.map(Arc::new),
+        sockets: socket.into_iter().collect(),
         guest: Some(Arc::new(Guest { handle, told: Mutex::new(status) })),
         moved: false,
     };
-    Ok(Opened { rx: Box::new(rx), tx: Box::new(tx), held, resumed })
+    let queue = || Box::new(tx.clone()) as Box<dyn TxQueue>;
+    Ok(Opened { rx: vec![Box::new(rx)], tx: (0..workers).map(|_| queue()).collect(), held, resumed })
 }
 
 /// Where sockets of ports are made.
@@ -153,7 +156,7 @@ impl Control {
             warn!(port = name, "{why}");
         }
         if before.sessions != now.sessions {
-            steering::forget(&self.config, &mut self.attachments, index, &self.worker);
+            steering::forget(&self.config, &mut self.attachments, index, &self.workers);
         }
         if now.connected && (!before.connected || before.sessions != now.sessions) {
             info!(port = name, "the program of a guest has connected");
@@ -169,7 +172,7 @@ impl Control {
         if let Some(held) = &mut self.attachments[index].held {
             held.up = up;
             let held = held.clone();
-            self.tell_worker(index, &held);
+            self.tell_workers(index, &held);
         }
     }
 }

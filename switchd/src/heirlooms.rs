@@ -26,10 +26,10 @@ impl Heirlooms {
         Self { descriptors, before, lost }
     }
 
-    /// The descriptor of a port, and what the port was.
-    pub(crate) fn port(&mut self, name: &str) -> Option<(OwnedFd, Option<PortConfig>)> {
-        let fd = self.descriptors.port(name)?;
-        Some((fd, self.before(name)))
+    /// The descriptors of a port, and what the port was.
+    pub(crate) fn port(&mut self, name: &str) -> Option<(Vec<OwnedFd>, Option<PortConfig>)> {
+        let fds = Some(self.descriptors.port(name)).filter(|fds| !fds.is_empty())?;
+        Some((fds, self.before(name)))
     }
 
     /// What is left of the conversation with the guest of a port, and what the port was.
@@ -60,11 +60,11 @@ impl Heirlooms {
     }
 
     /// All ports that nobody has taken up.
-    pub(crate) fn rest(&mut self) -> Vec<(String, OwnedFd, Option<PortConfig>)> {
+    pub(crate) fn rest(&mut self) -> Vec<(String, Vec<OwnedFd>, Option<PortConfig>)> {
         let names = self.descriptors.ports();
         let taken = names.into_iter().filter_map(|name| {
-            let (fd, before) = self.port(&name)?;
-            Some((name, fd, before))
+            let (fds, before) = self.port(&name)?;
+            Some((name, fds, before))
         });
         taken.collect()
     }

@@ -8,7 +8,6 @@ use bridge::{FdbChange, Happened};
 use control::types::Event;
 
 use crate::answer::shown_kind;
-use crate::command::Command;
 use crate::control::{Control, told_apart};
 
 /// How often the FDB is looked at while somebody watches.
@@ -59,14 +58,15 @@ impl Control {
         let watched = self.server.as_ref().is_some_and(control::Server::is_watched);
         if watched != self.monitors.watched {
             self.monitors = Monitors { watched, ..Monitors::default() };
-            self.worker.send(Command::Bridge(Box::new(move |bridge, _| bridge.watch_fdb(watched))));
+            // Without an answer nothing is told of the FDB, as with the next question.
+            let _ = self.workers.ask(move |bridge, _| bridge.watch_fdb(watched));
         }
         let now = Instant::now();
         if !watched || self.monitors.looked.is_some_and(|looked| now.duration_since(looked) < LOOK) {
             return;
         }
         self.monitors.looked = Some(now);
-        if let Ok((changes, lost)) = self.worker.ask(|bridge, _| bridge.take_fdb_changes()) {
+        if let Ok((changes, lost)) = self.workers.ask(|bridge, _| bridge.take_fdb_changes()) {
             for change in changes {
                 let event = self.event(change);
                 self.monitors.tell(event);

@@ -34,8 +34,10 @@ const SHORT_HEADER: &str = "SWITCHD_SHORT_HEADER";
 
 /// A device that is ready to be driven.
 pub(crate) struct Opened {
-    pub(crate) rx: Box<dyn RxQueue>,
-    pub(crate) tx: Box<dyn TxQueue>,
+    /// As many as there are workers; or fewer, where the device has no more.
+    pub(crate) rx: Vec<Box<dyn RxQueue>>,
+    /// One for each worker.
+    pub(crate) tx: Vec<Box<dyn TxQueue>>,
     pub(crate) held: Held,
     /// An earlier process had it open, and it is the same device.
     pub(crate) resumed: bool,
@@ -55,12 +57,20 @@ pub(crate) struct Opener {
     heirlooms: Heirlooms,
     /// Wakes control when a guest comes or goes.
     wake: Arc<Waker>,
+    /// Threads that want a queue of each port.
+    workers: usize,
 }
 
 impl Opener {
     /// Remembers what an earlier process of this bridge left to be put back, and goes on with the interfaces that
     /// it kept the host off.
-    pub(crate) fn new(run_dir: &RunDir, store: Store, mut heirlooms: Heirlooms, wake: Arc<Waker>) -> Self {
+    pub(crate) fn new(
+        run_dir: &RunDir,
+        store: Store,
+        mut heirlooms: Heirlooms,
+        wake: Arc<Waker>,
+        workers: usize,
+    ) -> Self {
         let (restore, problem) = Restore::open(&run_dir.restore_file());
         if let Some(problem) = problem {
             warn!("{problem}");
@@ -74,7 +84,7 @@ impl Opener {
             }
         });
         let short_header = std::env::var_os(SHORT_HEADER).is_some();
-        Self { restore, exclusive, short_header, store, heirlooms, wake }
+        Self { restore, exclusive, short_header, store, heirlooms, wake, workers }
     }
 
     /// Opens the device of a port; `None` if there is no such interface yet.
@@ -96,6 +106,7 @@ impl Opener {
             offload: options.offload,
             persist: options.persist,
             owner: options.owner.as_ref().map(uid_of).transpose()?,
+            queues: self.workers,
         };
         if let Some(opened) = self.resume_tap(port, options, &tap_options)? {
             return Ok(opened);
@@ -116,13 +127,28 @@ impl Opener {
             "switchd holds {name}; a program such as QEMU can't open it. \
              For a VM let QEMU make its own TAP and give that to a port with type = \"raw\""
         );
-        self.store.keep_port(&port.name, tap.handle.as_fd());
+        self.note_queues(port, tap.rx.len());
+        self.store.keep_port(&port.name, tap.handle.descriptors());
         let queue = self.store.used.then_some(Setting::TxQueueLen(GAP_QUEUE));
         let settings = [queue, options.mtu.map(Setting::Mtu), options.up.then_some(Setting::Up(true))];
         for setting in settings.into_iter().flatten() {
             self.set(name, before.as_ref(), setting)?;
         }
-        Ok(opened_tap(tap, Some(device::find(name)?), false))
+        Ok(opened_tap(tap, Some(device::find(name)?), false, self.workers))
+    }
+
+    /// Says so where a port has fewer queues than there are workers.
+    fn note_queues(&self, port: &PortConfig, queues: usize) {
+        if queues < self.workers {
+            info!(
+                port = port.name,
+                queues,
+                workers = self.workers,
+                "{} has fewer queues than there are workers: it was made with one (`ip tuntap add ... multi_queue` \
+                 makes one with several), or is in another network namespace",
+                port.device
+            );
+        }
     }
 
     /// Goes on with the descriptor of an earlier process, wherever its interface is by now. What the user has
@@ -133,8 +159,9 @@ impl Opener {
         options: &TapConfig,
         tap_options: &TapOptions,
     ) -> anyhow::Result<Option<Opened>> {
-        let Some((fd, before)) = self.heirloom(port) else { return Ok(None) };
-        let tap = match tap::adopt(fd, tap_options) {
+        let Some((fds, before)) = self.heirloom(port) else { return Ok(None) };
+        let given = fds.len();
+        let tap = match tap::adopt(fds, tap_options) {
             Ok(tap) => tap,
             Err(error) => {
                 info!(port = port.name, "{error}; it is opened anew");
@@ -142,8 +169,14 @@ impl Opener {
                 return Ok(None);
             }
         };
+        self.note_queues(port, tap.rx.len());
+        if tap.handle.descriptors().count() != given {
+            self.store.keep_port(&port.name, tap.handle.descriptors());
+        }
         let device = tap.handle.name_here().map(|name| device::find(&name)).transpose()?;
-        let Some(PortKind::Tap(before)) = before else { return Ok(Some(opened_tap(tap, device, true))) };
+        let Some(PortKind::Tap(before)) = before else {
+            return Ok(Some(opened_tap(tap, device, true, self.workers)));
+        };
         if before.persist && !options.persist {
             tap.handle.set_persist(false).context("can't let it go with switchd")?;
         }
@@ -156,22 +189,22 @@ impl Opener {
                     .with_context(|| format!("can't set {setting} on {}", device.name))?;
             }
         }
-        Ok(Some(opened_tap(tap, device, true)))
+        Ok(Some(opened_tap(tap, device, true, self.workers)))
     }
 
-    /// The descriptor that an earlier process had of this port, and what the port was then. One of another device
-    /// is closed, and what was changed on that is put back.
-    fn heirloom(&mut self, port: &PortConfig) -> Option<(OwnedFd, Option<PortKind>)> {
-        let (fd, before) = self.heirlooms.port(&port.name)?;
+    /// The descriptors that an earlier process had of this port, and what the port was then. Those of another device
+    /// are closed, and what was changed on that is put back.
+    fn heirloom(&mut self, port: &PortConfig) -> Option<(Vec<OwnedFd>, Option<PortKind>)> {
+        let (fds, before) = self.heirlooms.port(&port.name)?;
         match before {
             Some(before) if !is_same(&before, port) => {
-                drop(fd);
+                drop(fds);
                 self.store.forget_port(&port.name);
                 guests::remove_socket(&before);
                 self.put_back(&before);
                 None
             }
-            before => Some((fd, before.map(|before| before.kind))),
+            before => Some((fds, before.map(|before| before.kind))),
         }
     }
 
@@ -183,8 +216,9 @@ impl Opener {
     /// Puts into the store what this process had opened before the service manager listened to it.
     pub(crate) fn keep_again(&self, attachments: &[Attachment]) {
         for port in attachments {
-            for (name, fd) in port.descriptors() {
-                self.store.keep(&name, fd);
+            self.store.keep_port(&port.config.name, port.device_descriptors());
+            if let Some(keepsake) = port.keepsake() {
+                self.store.keep_guest(&port.config.name, keepsake);
             }
         }
         if let Some(socket) = self.exclusive() {
@@ -194,9 +228,9 @@ impl Opener {
 
     /// Lets go of what an earlier process had and `config` does not want any more.
     pub(crate) fn let_go_of_the_rest(&mut self, config: &Config) {
-        for (name, fd, before) in self.heirlooms.rest() {
+        for (name, fds, before) in self.heirlooms.rest() {
             // A port that waits for its device now, or is no more.
-            drop(fd);
+            drop(fds);
             self.store.forget_port(&name);
             if let Some(before) = before {
                 guests::remove_socket(&before);
@@ -257,23 +291,23 @@ impl Opener {
             exclusive,
             qdisc_bypass: options.qdisc_bypass,
             tap: None,
-            socket: Some(Arc::new(raw.rx.as_fd().try_clone_to_owned()?)),
+            sockets: raw.rx.iter().map(|rx| rx.as_fd().try_clone_to_owned()).collect::<Result<_, _>>()?,
             guest: None,
             moved: false,
         };
-        Ok(Some(Opened { rx: Box::new(raw.rx), tx: Box::new(raw.tx), held, resumed }))
+        let rx = raw.rx.into_iter().map(|rx| Box::new(rx) as Box<dyn RxQueue>).collect();
+        let tx = raw.tx.into_iter().map(|tx| Box::new(tx) as Box<dyn TxQueue>).collect();
+        Ok(Some(Opened { rx, tx, held, resumed }))
     }
 
     /// Makes the socket, or goes on with that of an earlier process; the guest comes later.
     fn open_vhost_user(&mut self, port: &PortConfig, options: &VhostUserConfig) -> anyhow::Result<Opened> {
-        let earlier = self.heirloom(port).map(|(fd, _)| fd);
+        let earlier = self.heirloom(port).and_then(|(mut fds, _)| fds.pop());
         let is_new = earlier.is_none();
         let keepsake = self.keepsake(port)?;
-        let opened = guests::open(port, options, earlier, keepsake, &self.wake)?;
-        if let Some(socket) = &opened.held.socket
-            && is_new
-        {
-            self.store.keep_port(&port.name, socket.as_fd());
+        let opened = guests::open(port, options, earlier, keepsake, &self.wake, self.workers)?;
+        if is_new {
+            self.store.keep_port(&port.name, opened.held.sockets.iter().map(AsFd::as_fd));
         }
         Ok(opened)
     }
@@ -297,7 +331,7 @@ impl Opener {
         Ok(Some(keepsake))
     }
 
-    /// The packet socket of an earlier process, else a new one; whether it is that.
+    /// The packet sockets of an earlier process, else new ones; whether they are those.
     fn socket(&mut self, port: &PortConfig, options: &RawConfig) -> anyhow::Result<(RawPort, bool)> {
         let options = RawOptions {
             device: port.device.clone(),
@@ -305,15 +339,22 @@ impl Opener {
             qdisc_bypass: options.qdisc_bypass,
             mark: Some(MARK),
             short_header: self.short_header,
+            queues: self.workers,
         };
-        if let Some((fd, _)) = self.heirloom(port) {
-            match raw::adopt(fd, self.heirlooms.socket_lost(&port.name), &options) {
-                Ok(raw) => return Ok((raw, true)),
+        if let Some((fds, _)) = self.heirloom(port) {
+            let given = fds.len();
+            match raw::adopt(fds, self.heirlooms.socket_lost(&port.name), &options) {
+                Ok(raw) => {
+                    if raw.rx.len() != given {
+                        self.store.keep_port(&port.name, raw.rx.iter().map(AsFd::as_fd));
+                    }
+                    return Ok((raw, true));
+                }
                 Err(error) => info!(port = port.name, "{error}; it is opened anew"),
             }
         }
         let raw = raw::open(&options)?;
-        self.store.keep_port(&port.name, raw.rx.as_fd());
+        self.store.keep_port(&port.name, raw.rx.iter().map(AsFd::as_fd));
         Ok((raw, false))
     }
 
@@ -397,7 +438,7 @@ impl Opener {
 
     /// Puts back all that is left; says what could not be.
     pub(crate) fn finish(&mut self) -> Vec<String> {
-        self.store.forget_rest();
+        self.store.forget_rest(self.workers);
         self.restore.put_back_all()
     }
 }
@@ -407,8 +448,8 @@ fn is_same(before: &PortConfig, port: &PortConfig) -> bool {
     before.device == port.device && discriminant(&before.kind) == discriminant(&port.kind)
 }
 
-/// A port on a TAP whose interface is this one, or in another namespace.
-fn opened_tap(tap: TapPort, device: Option<Device>, resumed: bool) -> Opened {
+/// A port of so many workers on a TAP whose interface is this one, or in another namespace.
+fn opened_tap(tap: TapPort, device: Option<Device>, resumed: bool, workers: usize) -> Opened {
     let mut held = Held {
         ifindex: 0,
         name: String::new(),
@@ -418,7 +459,7 @@ fn opened_tap(tap: TapPort, device: Option<Device>, resumed: bool) -> Opened {
         exclusive: false,
         qdisc_bypass: false,
         tap: Some(tap.handle),
-        socket: None,
+        sockets: Arc::new([]),
         guest: None,
         moved: device.is_none(),
     };
@@ -426,7 +467,9 @@ fn opened_tap(tap: TapPort, device: Option<Device>, resumed: bool) -> Opened {
         held.up = device.up && device.running;
         (held.ifindex, held.name, held.mac, held.mtu) = (device.ifindex, device.name, device.mac, device.mtu);
     }
-    Opened { rx: Box::new(tap.rx), tx: Box::new(tap.tx), held, resumed }
+    let rx = tap.rx.into_iter().map(|rx| Box::new(rx) as Box<dyn RxQueue>).collect();
+    let tx = (0..workers).map(|_| Box::new(tap.tx.clone()) as Box<dyn TxQueue>).collect();
+    Opened { rx, tx, held, resumed }
 }
 
 /// The interface of that name, if there is one.

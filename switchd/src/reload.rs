@@ -60,12 +60,12 @@ impl Control {
         }
         if changes.mirrors {
             // A port that was a destination may be a port like others now, before it is set as one.
-            self.worker.ask(|bridge, _| bridge.set_mirrors(Vec::new()))??;
+            self.workers.change(|bridge, _| bridge.set_mirrors(Vec::new()))??;
         }
         self.set_bridge_as(&new, changes.bridge)?;
         if changes.private_vlans {
             let private = vlans::private(&new.private_vlans);
-            self.worker.ask(|bridge, _| bridge.set_private_vlans(private))??;
+            self.workers.change(move |bridge, _| bridge.set_private_vlans(private.clone()))??;
         }
         self.add_ports(&new)?;
         self.settle_ports(&new, &changes)?;
@@ -77,6 +77,7 @@ impl Control {
         let before = std::mem::replace(&mut self.config, new);
         self.config.bridge.name = before.bridge.name;
         self.config.bridge.fdb_max = before.bridge.fdb_max;
+        self.config.bridge.workers = before.bridge.workers;
         // The next process compares what it reads with this.
         self.memory.set_configuration(config::to_toml(&self.config));
         for index in 0..self.attachments.len() {
@@ -93,7 +94,8 @@ impl Control {
             return Ok(());
         };
         let port = self.attachments[index].id;
-        self.worker.hear(|done| Command::Remove { port, done })?;
+        self.workers.hear(|done| Command::Remove { port, done })?;
+        self.workers.change(move |bridge, _| bridge.remove_port(port))?;
         let mut attachment = self.attachments.remove(index);
         if let Some(held) = attachment.held.take() {
             // Its halves are closed by now.
@@ -105,11 +107,11 @@ impl Control {
     fn set_bridge_as(&self, new: &Config, changed: bool) -> anyhow::Result<()> {
         if changed {
             let settings = bridge_settings(new);
-            self.worker.ask(move |bridge, now| {
+            self.workers.change(move |bridge, now| {
                 let fdb_max = bridge.settings().fdb_max;
                 bridge.set_settings(BridgeSettings { fdb_max, ..settings }, now)
             })??;
-            self.worker.send(Command::BusyPoll(new.bridge.busy_poll));
+            self.workers.tell_all(|| Command::BusyPoll(new.bridge.busy_poll));
         }
         Ok(())
     }
@@ -124,14 +126,14 @@ impl Control {
                     // The backup may be a port that is still to come.
                     let settings = settings_of(config, None);
                     let vlans = vlans::table(&new.bridge.vlan, config);
-                    let id = self.worker.ask(move |bridge, _| {
+                    let id = self.workers.change(move |bridge, _| {
                         let id = bridge.add_port(settings)?;
                         // There is such a port now.
                         let _ = bridge.set_vlans(id, &vlans);
                         Ok::<_, SettingsRefused>(id)
                     })?;
                     let id = id.with_context(|| format!("port {}", config.name))?;
-                    self.captures.port_added(id, &config.name, &self.worker);
+                    self.captures.port_added(id, &config.name, &self.workers);
                     Attachment::new(id, config.clone(), settings)
                 }
             });
@@ -153,8 +155,8 @@ impl Control {
                 attachment.settings = settings;
                 let port = attachment.id;
                 let vlans = vlans::table(&new.bridge.vlan, config);
-                self.worker.ask(move |bridge, _| bridge.set_vlans(port, &vlans))??;
-                let set = self.worker.ask(move |bridge, _| bridge.set_port_settings(port, settings))?;
+                self.workers.change(move |bridge, _| bridge.set_vlans(port, &vlans))??;
+                let set = self.workers.change(move |bridge, _| bridge.set_port_settings(port, settings))?;
                 set.with_context(|| format!("port {}", config.name))?;
             }
         }
@@ -174,18 +176,18 @@ impl Control {
         let placed_anew: Vec<_> = new.fdb.iter().filter(of_new_place).filter_map(core).collect();
         let made = changes.entries_added.iter().chain(new.fdb.iter().filter(of_new_port));
         let made: Vec<_> = made.filter_map(core).collect();
-        self.worker.ask(move |bridge, now| {
-            for (mac, vlan, kind) in removed {
+        self.workers.change(move |bridge, now| {
+            for &(mac, vlan, kind) in &removed {
                 // Wherever the station has taken it; not what another has made of it since.
                 if let Some(entry) = bridge.entry_in(vlan, mac).filter(|entry| entry.kind == kind) {
                     let _ = bridge.remove_entry((mac, vlan), entry.port, now);
                 }
             }
-            for (address, entry) in placed_anew {
+            for (address, entry) in &placed_anew {
                 // Its port may have left the VLAN at run time.
-                let _ = bridge.replace_entry(address, entry, now);
+                let _ = bridge.replace_entry(*address, *entry, now);
             }
-            made.into_iter().try_for_each(|(address, entry)| bridge.replace_entry(address, entry, now))
+            made.iter().try_for_each(|(address, entry)| bridge.replace_entry(*address, *entry, now))
         })??;
         Ok(())
     }
@@ -194,7 +196,7 @@ impl Control {
     fn set_mirrors_as(&self, new: &Config, changes: &Changes) -> anyhow::Result<()> {
         if changes.mirrors || !changes.replaced.is_empty() || !changes.added.is_empty() {
             let mirrors = mirrors::of(&new.mirrors, &self.attachments);
-            self.worker.ask(move |bridge, _| bridge.set_mirrors(mirrors))??;
+            self.workers.change(move |bridge, _| bridge.set_mirrors(mirrors.clone()))??;
         }
         Ok(())
     }

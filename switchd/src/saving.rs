@@ -7,8 +7,9 @@ use crate::command::{Command, Report};
 use crate::control::{Control, Shown};
 use crate::state::Known;
 use crate::systemd;
-use crate::to_worker::NoAnswer;
+use crate::to_workers::{NoAnswer, joined, joined_lists};
 use crate::vlans::{self, KnownVlans};
+use crate::worker::Worker;
 
 /// Entries of the FDB that the worker is asked for at once; frames wait for it some 0.1 ms.
 const SLICE: usize = 1024;
@@ -21,7 +22,7 @@ impl Control {
     /// words. Where much was learned the rest of it follows with [`Control::save_more`].
     pub(crate) fn look(&mut self) {
         if !self.leaves {
-            if let Ok(entries) = self.worker.ask(|bridge, _| bridge.fdb_len()) {
+            if let Ok(entries) = self.workers.ask(|bridge, _| bridge.fdb_len()) {
                 self.tell_status(entries);
             }
             return;
@@ -56,31 +57,48 @@ impl Control {
         }
     }
 
+    /// What the workers have counted, together.
+    ///
+    /// # Errors
+    /// One of them does not answer.
+    pub(crate) fn report(&self) -> Result<Report, NoAnswer> {
+        joined(self.workers.hear(Command::Report)?, Report::join)
+    }
+
     /// Saves all that is left, exactly, where nothing is forwarded any more.
-    pub(crate) fn save_rest(&mut self, bridge: &mut Bridge, report: &Report) {
+    pub(crate) fn save_rest(&mut self, workers: &mut [Worker], report: &Report) {
+        workers.iter_mut().for_each(|worker| worker.bridge().catch_up());
+        let known = self.rest_of_vlans(workers, report);
+        let Some(first) = workers.first_mut() else { return };
+        let bridge = first.bridge();
         while bridge.unsaved_len() > 0 {
             self.memory.save_places(&bridge.take_unsaved(SLICE));
         }
-        let bridge = &*bridge;
-        let vlans = KnownVlans {
-            ports: self
-                .ports_of_interest(report)
-                .map(|port| (port, vlans::known_of_port(bridge, port)))
-                .collect(),
-            bridge: vlans::known_of_bridge(bridge),
-        };
-        self.save(report, vlans);
+        self.save(report, known);
+    }
+
+    fn rest_of_vlans(&self, workers: &mut [Worker], report: &Report) -> KnownVlans {
+        let mut known = KnownVlans::default();
+        for port in self.ports_of_interest(report) {
+            let of_all = workers.iter_mut().map(|worker| vlans::known_of_port(worker.bridge(), port));
+            // There is a worker.
+            let of_all = joined_lists(of_all, vlans::join_known).unwrap_or_default();
+            known.ports.insert(port, of_all);
+        }
+        let counted = workers.iter_mut().map(|worker| vlans::known_of_bridge(worker.bridge()));
+        known.bridge = joined(counted, vlans::join_counters).unwrap_or_default();
+        known
     }
 
     /// Says whether there is more.
     fn save_slice(&mut self) -> Result<bool, NoAnswer> {
-        let (places, more) = self.worker.ask(take)?;
+        let (places, more) = self.workers.ask(take)?;
         self.memory.save_places(&places);
         Ok(more)
     }
 
     fn save_head(&mut self) -> Result<(), NoAnswer> {
-        let report = self.worker.hear(Command::Report)?;
+        let report = self.report()?;
         let vlans = self.known_vlans(&report)?;
         self.save(&report, vlans);
         self.tell_status(report.fdb_len);
@@ -91,12 +109,13 @@ impl Control {
     fn known_vlans(&self, report: &Report) -> Result<KnownVlans, NoAnswer> {
         let mut known = KnownVlans::default();
         for port in self.ports_of_interest(report) {
-            let vlans = self.worker.ask(move |bridge, _| vlans::known_of_port(bridge, port))?;
-            known.ports.insert(port, vlans);
+            let vlans = self.workers.ask_all(move |bridge, _| vlans::known_of_port(bridge, port))?;
+            known.ports.insert(port, joined_lists(vlans, vlans::join_known)?);
         }
         let settings = &report.settings.vlan;
         if settings.stats && !settings.stats_per_port {
-            known.bridge = self.worker.ask(|bridge, _| vlans::known_of_bridge(bridge))?;
+            let counted = self.workers.ask_all(|bridge, _| vlans::known_of_bridge(bridge))?;
+            known.bridge = joined(counted, vlans::join_counters)?;
         }
         Ok(known)
     }

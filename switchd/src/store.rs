@@ -20,8 +20,8 @@ const GUEST: &str = "guest-";
 pub(crate) const EXCLUSIVE: &str = "exclusive";
 /// The memory of [`crate::state`].
 pub(crate) const STATE: &str = "state";
-/// The memory of frames that are in hand ([`ports::in_hand`]).
-pub(crate) const IN_HAND: &str = "in-hand";
+/// The memory of frames that are in hand ([`ports::in_hand`]), of the first worker; a number follows for others.
+const IN_HAND: &str = "in-hand";
 
 /// Where metrics are served; handed over only, never stored.
 pub(crate) const METRICS: &str = "metrics";
@@ -38,12 +38,17 @@ pub(crate) fn name_of_guest(port: &str) -> String {
     format!("{GUEST}{port}")
 }
 
+/// The name of the memory of frames that a worker has in hand.
+pub(crate) fn name_of_in_hand(worker: usize) -> String {
+    if worker == 0 { IN_HAND.to_owned() } else { format!("{IN_HAND}-{worker}") }
+}
+
 /// How long the service manager may take to close what was taken out.
 const BARRIER: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// What an earlier process left, until somebody takes it.
+/// What an earlier process left, until somebody takes it. A port with several queues has several of one name.
 #[derive(Debug, Default)]
-pub(crate) struct Inherited(BTreeMap<String, OwnedFd>);
+pub(crate) struct Inherited(BTreeMap<String, Vec<OwnedFd>>);
 
 impl Inherited {
     /// Takes what the service manager has kept for this process.
@@ -52,40 +57,48 @@ impl Inherited {
     /// The environment says something of descriptors that can't be.
     pub(crate) fn take() -> anyhow::Result<Self> {
         let named = inherited::take().context("can't take the descriptors that the service manager keeps")?;
-        Ok(Self(named.into_iter().collect()))
+        Ok(Self::given(named))
     }
 
     /// What a running process has given.
     pub(crate) fn given(named: Vec<(String, OwnedFd)>) -> Self {
-        Self(named.into_iter().collect())
+        let mut all = BTreeMap::<String, Vec<OwnedFd>>::new();
+        named.into_iter().for_each(|(name, fd)| all.entry(name).or_default().push(fd));
+        Self(all)
     }
 
     pub(crate) fn lock(&mut self) -> Option<OwnedFd> {
-        self.0.remove(LOCK)
+        self.one(LOCK)
     }
 
     pub(crate) fn metrics(&mut self) -> Option<OwnedFd> {
-        self.0.remove(METRICS)
+        self.one(METRICS)
     }
 
-    pub(crate) fn port(&mut self, name: &str) -> Option<OwnedFd> {
-        self.0.remove(&name_of_port(name))
+    /// Those of a port; none if there are none.
+    pub(crate) fn port(&mut self, name: &str) -> Vec<OwnedFd> {
+        self.0.remove(&name_of_port(name)).unwrap_or_default()
     }
 
     pub(crate) fn guest(&mut self, port: &str) -> Option<OwnedFd> {
-        self.0.remove(&name_of_guest(port))
+        self.one(&name_of_guest(port))
     }
 
     pub(crate) fn exclusive(&mut self) -> Option<OwnedFd> {
-        self.0.remove(EXCLUSIVE)
+        self.one(EXCLUSIVE)
     }
 
     pub(crate) fn state(&mut self) -> Option<OwnedFd> {
-        self.0.remove(STATE)
+        self.one(STATE)
     }
 
-    pub(crate) fn in_hand(&mut self) -> Option<OwnedFd> {
-        self.0.remove(IN_HAND)
+    /// Those of all workers, in their order.
+    pub(crate) fn in_hand(&mut self) -> Vec<OwnedFd> {
+        (0..).map_while(|worker| self.one(&name_of_in_hand(worker))).collect()
+    }
+
+    fn one(&mut self, name: &str) -> Option<OwnedFd> {
+        self.0.remove(name)?.pop()
     }
 
     /// The names of ports that nobody has taken.
@@ -110,9 +123,11 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Keeps a port's descriptor, in place of an earlier one.
-    pub(crate) fn keep_port(self, name: &str, fd: BorrowedFd<'_>) {
-        self.keep(&name_of_port(name), fd);
+    /// Keeps a port's descriptors, in place of earlier ones.
+    pub(crate) fn keep_port<'f>(self, name: &str, fds: impl IntoIterator<Item = BorrowedFd<'f>>) {
+        let name = name_of_port(name);
+        self.forget(&name);
+        fds.into_iter().for_each(|fd| self.add(&name, fd));
     }
 
     pub(crate) fn keep_guest(self, port: &str, fd: BorrowedFd<'_>) {
@@ -125,10 +140,6 @@ impl Store {
 
     pub(crate) fn keep_state(self, fd: BorrowedFd<'_>) {
         self.keep(STATE, fd);
-    }
-
-    pub(crate) fn keep_in_hand(self, fd: BorrowedFd<'_>) {
-        self.keep(IN_HAND, fd);
     }
 
     /// Takes out what there is of a port; it is closed there when this returns.
@@ -149,19 +160,23 @@ impl Store {
         self.settle();
     }
 
-    /// Takes out all that is no port's.
-    pub(crate) fn forget_rest(self) {
+    /// Takes out all that is no port's, where there are so many workers.
+    pub(crate) fn forget_rest(self, workers: usize) {
         self.forget(STATE);
-        self.forget(IN_HAND);
+        (0..workers).for_each(|worker| self.forget(&name_of_in_hand(worker)));
         self.forget_exclusive();
     }
 
     /// Keeps a descriptor by its name, in place of an earlier one.
     pub(crate) fn keep(self, name: &str, fd: BorrowedFd<'_>) {
+        self.forget(name);
+        self.add(name, fd);
+    }
+
+    fn add(self, name: &str, fd: BorrowedFd<'_>) {
         if !self.used {
             return;
         }
-        self.forget(name);
         // Not to be watched: a packet socket reports an error when its interface goes down, and would be dropped.
         let states = [NotifyState::FdStore, NotifyState::FdName(name), NotifyState::Custom("FDPOLL=0")];
         if let Err(error) = sd_notify::notify_with_fds(&states, &[fd]) {

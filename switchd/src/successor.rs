@@ -74,12 +74,11 @@ impl Control {
         let rest = [
             (crate::store::EXCLUSIVE, self.opener.exclusive()),
             (crate::store::STATE, self.memory.descriptor()),
-            (crate::store::IN_HAND, self.memory.in_hand()),
             (crate::store::LOCK, Some(self.lock.as_fd())),
             (crate::store::METRICS, self.metrics.as_ref().map(Metrics::descriptor)),
         ];
         let rest = rest.into_iter().filter_map(|(name, fd)| Some((name.to_owned(), fd?)));
-        ports.chain(rest).collect()
+        ports.chain(self.memory.in_hand()).chain(rest).collect()
     }
 
     /// The new process has prepared everything, or has ended. Whether this one goes on.
@@ -94,9 +93,9 @@ impl Control {
             self.bury();
             return Ok(true);
         }
-        let (mut worker, report) = self.forwarding.stop(&self.worker)?;
+        let (mut workers, report) = self.forwarding.stop(&self.workers)?;
         self.hold_guests();
-        self.save_rest(worker.bridge(), &report);
+        self.save_rest(&mut workers, &report);
         match recipient.go() {
             Ok(()) => {
                 systemd::main_process(recipient.pid);
@@ -107,7 +106,7 @@ impl Control {
             }
             Err(error) => {
                 self.allow_guests();
-                self.forwarding.start(worker)?;
+                self.forwarding.start(workers)?;
                 warn!(pid = recipient.pid, "the new process does not forward: {error}; this one goes on");
                 self.bury();
                 Ok(true)

@@ -30,6 +30,14 @@ pub(crate) struct Talker {
     rank: u64,
 }
 
+impl Talker {
+    /// Adds what another worker has seen of it.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.frames += other.frames;
+        self.bytes += other.bytes;
+    }
+}
+
 /// The table, and until when it is filled.
 #[derive(Debug, Default)]
 pub(crate) struct Talkers {

@@ -142,6 +142,28 @@ pub(crate) fn known_of_bridge(bridge: &Bridge) -> BTreeMap<u16, VlanCounters> {
     counted.map(|(vid, counters)| (vid, shown_counters(counters))).collect()
 }
 
+/// Adds what another worker has counted of a VLAN of a port.
+pub(crate) fn join_known(all: &mut Vlan, more: Vlan) {
+    if let (Some(all), Some(more)) = (&mut all.counters, more.counters) {
+        join(all, more);
+    }
+}
+
+/// Adds what another worker has counted of all VLANs.
+pub(crate) fn join_counters(all: &mut BTreeMap<u16, VlanCounters>, more: BTreeMap<u16, VlanCounters>) {
+    for (vid, counters) in more {
+        join(all.entry(vid).or_default(), counters);
+    }
+}
+
+fn join(all: &mut VlanCounters, more: VlanCounters) {
+    let VlanCounters { rx_frames, rx_bytes, tx_frames, tx_bytes } = more;
+    all.rx_frames += rx_frames;
+    all.rx_bytes += rx_bytes;
+    all.tx_frames += tx_frames;
+    all.tx_bytes += tx_bytes;
+}
+
 /// Makes these the VLANs of a port again, and no others.
 pub(crate) fn restore(bridge: &mut Bridge, port: PortId, vlans: &[Vlan]) {
     let known = || vlans.iter().filter_map(|vlan| Some((Vid::new(vlan.vid)?, vlan)));

@@ -1,23 +1,23 @@
-//! The forwarding loop. One turn: receive → forward → transmit for each ready port, then tick, then
-//! commands. Owns the bridge and the ports outright; per frame it makes no allocation, takes no lock,
+//! The forwarding loop of one worker. One turn: receive → forward → transmit for each ready port, then tick, then
+//! commands. Owns its replica of the bridge and its queues outright; per frame it makes no allocation, takes no lock,
 //! writes no log and makes no system call but the port's own. Idle, it sleeps until an FDB entry ages or its
 //! watchdog wants to be fed.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bridge::{Beginning, Bridge, Deliveries, DropReason, DropSamples, Lost, Moment, PortId, Span};
-use crossbeam_channel::{Receiver, Sender};
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 use ports::batch::MAX_BATCH;
 use ports::{Batch, Drained, RxQueue, SendError, TxQueue};
 
 use crate::busy_poll::BusyPoll;
 use crate::captures::Captures;
+use crate::channels::Channels;
 use crate::clock::{Clock, Reading};
-use crate::command::{Command, Event, PortReport, Report};
+use crate::command::{Change, Command, Event, PortReport, Report};
+use crate::crew::WAKER;
 use crate::lent;
 use crate::news::News;
 use crate::pace::Pace;
@@ -26,54 +26,21 @@ use crate::talkers::Talkers;
 use crate::transmit::{Loss, Transmitter};
 use crate::watchdog::Watchdog;
 
-const WAKER: Token = Token(usize::MAX);
-
-/// News of stations that may wait for control; the channel has room for the other events beside them.
-pub(crate) const NEWS: usize = 32;
-
 /// Ageing under load runs this often; when idle, at the moment when an entry expires.
 const TICK: Span = Span(250);
 
 /// While frames come, control is asked to look at what was counted and learned this often.
 const LOOK: Span = Span(700);
 
-/// The open halves of a port.
+/// What this worker has of an open port.
 struct Halves {
-    rx: Box<dyn RxQueue>,
+    /// `None` where other workers receive from it.
+    rx: Option<Box<dyn RxQueue>>,
     tx: Box<dyn TxQueue>,
     /// Which of the port's devices this is.
     nth: u32,
     /// Control knows that the kernel refuses some of what is sent here.
     refusal_told: bool,
-}
-
-/// Where the worker hears commands and tells events.
-pub(crate) struct Channels {
-    pub(crate) commands: Receiver<Command>,
-    pub(crate) events: Sender<Event>,
-    /// Wakes control after an event.
-    pub(crate) wake_control: Arc<Waker>,
-    /// Told with every turn that forwarding goes on.
-    pub(crate) watchdog: Option<Watchdog>,
-}
-
-impl Channels {
-    /// Never waits: there is room for each kind of event of each port, and each is told once until the
-    /// port is attached again.
-    fn tell(&self, event: Event) {
-        if self.events.try_send(event).is_ok() {
-            let _ = self.wake_control.wake();
-        }
-    }
-
-    /// Tells what happened to a station, if control keeps up; never in the place of another event.
-    fn tell_news(&self, event: bridge::Event, left_out: u64) -> bool {
-        let room = self.events.len() < NEWS;
-        if room {
-            self.tell(Event::Station { event, left_out });
-        }
-        room
-    }
 }
 
 pub(crate) struct Worker {
@@ -103,20 +70,9 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A worker for a bridge of so many `ports`, all without a device, that receives into `batch`; and the waker that
-    /// makes it look at its commands.
-    ///
-    /// # Errors
-    /// If epoll or eventfd can't be had.
-    pub(crate) fn new(
-        bridge: Bridge,
-        ports: usize,
-        batch: Batch,
-        channels: Channels,
-    ) -> io::Result<(Self, Waker)> {
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
-        let worker = Self {
+    /// A worker for a bridge of so many `ports`, all without a device, that receives into `batch`.
+    pub(crate) fn new(poll: Poll, bridge: Bridge, ports: usize, batch: Batch, channels: Channels) -> Self {
+        Self {
             poll,
             bridge,
             ports: (0..ports).map(|_| None).collect(),
@@ -136,8 +92,7 @@ impl Worker {
             changed: false,
             next_look: Moment(0),
             stopped: false,
-        };
-        Ok((worker, waker))
+        }
     }
 
     /// Goes on asking for frames for so long after the last one.
@@ -209,6 +164,7 @@ impl Worker {
         for _ in 0..self.ready.len() {
             let Some(port) = self.ready.take() else { return };
             self.receive(port);
+            self.bridge.catch_up();
             self.forward(port, now);
             self.report_news(now);
             self.fetch_lent();
@@ -217,6 +173,7 @@ impl Worker {
             self.release(port);
             self.batch.clear();
             self.wake_reader();
+            self.wake_others();
         }
     }
 
@@ -238,8 +195,8 @@ impl Worker {
             return;
         }
         self.batch.come_in_by(port.0);
-        let Some(Some(halves)) = self.ports.get_mut(usize::from(port.0)) else { return };
-        match halves.rx.receive(&mut self.batch, MAX_BATCH) {
+        let Some(Some(Halves { rx: Some(rx), .. })) = self.ports.get_mut(usize::from(port.0)) else { return };
+        match rx.receive(&mut self.batch, MAX_BATCH) {
             Drained::Empty => {}
             // After ENETDOWN there may be frames from before.
             Drained::More | Drained::Down => self.ready.add(port),
@@ -280,8 +237,10 @@ impl Worker {
 
     /// What was lent goes back, now that it is handed on.
     fn release(&mut self, port: PortId) {
-        if let (true, Some(Some(halves))) = (self.batch.any_lent(), self.ports.get_mut(usize::from(port.0))) {
-            halves.rx.release();
+        if self.batch.any_lent()
+            && let Some(Some(Halves { rx: Some(rx), .. })) = self.ports.get_mut(usize::from(port.0))
+        {
+            rx.release();
         }
     }
 
@@ -310,6 +269,13 @@ impl Worker {
     fn wake_reader(&mut self) {
         if self.captures.any() && self.captures.is_waited_for() {
             let _ = self.channels.wake_control.wake();
+        }
+    }
+
+    /// Makes workers that sleep look at what was learned, before they are too far behind.
+    fn wake_others(&mut self) {
+        if self.bridge.others_are_far_behind() {
+            self.channels.others.iter().for_each(|other| drop(other.wake()));
         }
     }
 
@@ -391,6 +357,7 @@ impl Worker {
     }
 
     fn obey(&mut self, now: Moment) {
+        self.bridge.catch_up();
         while let Ok(command) = self.channels.commands.try_recv() {
             match command {
                 Command::Attach { port, nth, rx, tx } => {
@@ -399,17 +366,14 @@ impl Worker {
                 Command::Detach { port } => self.detach(port),
                 Command::Remove { port, done } => {
                     self.detach(port);
-                    self.bridge.remove_port(port);
                     self.samples.forget(port);
                     self.captures.forget(port);
                     self.talkers.forget(port);
                     let _ = done.send(());
                 }
-                Command::Link { port, up } => self.bridge.set_link(port, up),
-                Command::Mtu { port, mtu } => self.bridge.set_mtu(port, mtu),
-                Command::Local { port, mac, kind } => self.bridge.set_local(port, mac, kind),
                 Command::BusyPoll(span) => self.set_busy_poll(span),
-                Command::Bridge(work) => work(&mut self.bridge, now),
+                Command::Bridge(question) => question(&mut self.bridge, now),
+                Command::Change(change) => self.change(&change),
                 // Nobody waits for an answer any more if control has gone.
                 Command::Report(reply) => drop(reply.send(self.report())),
                 Command::SocketLosses(of, reply) => drop(reply.send(self.socket_losses(of))),
@@ -420,7 +384,7 @@ impl Worker {
                     self.captures.add(*capture);
                     let _ = begun.send(());
                 }
-                Command::CapturePort { id, port, interface } => self.captures.add_port(id, port, interface),
+                Command::CapturePort { id, port } => self.captures.add_port(id, port),
                 Command::EndCapture(id, reply) => {
                     let tallies = self.captures.end(id);
                     let _ = reply.map(|reply| reply.send(tallies));
@@ -430,13 +394,24 @@ impl Worker {
         }
     }
 
+    /// Does what all workers do, when all of them have stopped for it; none goes on before all have done it. What any of
+    /// them has learned before counts before it.
+    fn change(&mut self, change: &Change) {
+        change.meet.wait();
+        self.bridge.catch_up();
+        (change.deed)(&mut self.bridge, change.now);
+        change.meet.wait();
+    }
+
     fn attach(&mut self, port: PortId, halves: Halves) {
         let index = usize::from(port.0);
-        let fd = halves.rx.fd();
-        let registered = self.poll.registry().register(&mut SourceFd(&fd), Token(index), Interest::READABLE);
-        if registered.is_err() {
-            self.channels.tell(Event::Gone { port, nth: halves.nth });
-            return;
+        if let Some(rx) = &halves.rx {
+            let fd = rx.fd();
+            let registry = self.poll.registry();
+            if registry.register(&mut SourceFd(&fd), Token(index), Interest::READABLE).is_err() {
+                self.channels.tell(Event::Gone { port, nth: halves.nth });
+                return;
+            }
         }
         if index >= self.ports.len() {
             self.ports.resize_with(index + 1, || None);
@@ -445,13 +420,13 @@ impl Worker {
         self.ready.add(port);
     }
 
-    /// Closes both halves and forgets what was learned through them.
+    /// Closes both halves.
     fn detach(&mut self, port: PortId) {
-        self.bridge.set_link(port, false);
         let Some(halves) = self.ports.get_mut(usize::from(port.0)).and_then(Option::take) else { return };
-        let fd = halves.rx.fd();
-        // A descriptor that epoll has dropped already is what we want.
-        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        if let Some(rx) = halves.rx {
+            // A descriptor that epoll has dropped already is what we want.
+            let _ = self.poll.registry().deregister(&mut SourceFd(&rx.fd()));
+        }
     }
 
     fn lose(&mut self, port: PortId) {
@@ -465,7 +440,8 @@ impl Worker {
     fn socket_losses(&mut self, of: Option<PortId>) -> Vec<(PortId, u64)> {
         let ports = self.ports.iter_mut().enumerate().map(|(index, halves)| (PortId(index as u16), halves));
         let asked = ports.filter(|(port, _)| of.is_none_or(|of| of == *port));
-        asked.map(|(port, halves)| (port, halves.as_mut().map_or(0, |had| had.rx.kernel_drops()))).collect()
+        let lost = |halves: &mut Option<Halves>| Some(halves.as_mut()?.rx.as_mut()?.kernel_drops());
+        asked.map(|(port, halves)| (port, lost(halves).unwrap_or(0))).collect()
     }
 
     /// The bridge, where nothing is forwarded at the moment.

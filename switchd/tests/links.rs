@@ -236,7 +236,7 @@ fn a_tap_deleted_in_the_namespace_it_was_moved_to_is_gone() {
 #[test]
 fn a_tap_that_another_process_holds_is_taken_when_it_lets_go() {
     let (net, mut daemon) = tap_and_host();
-    let options = TapOptions { device: "tap0".into(), offload: true, persist: true, owner: None };
+    let options = TapOptions { device: "tap0".into(), offload: true, persist: true, owner: None, queues: 1 };
     net.switch.ip("link del tap0").unwrap();
     daemon.wait_for_log("the port is down until there is a tap0", SOON).unwrap();
     let held = net.switch.enter(|| tap::open(&options)).unwrap().unwrap();

@@ -135,7 +135,8 @@ fn a_missing_privilege_is_named_with_the_way_to_grant_it() {
 #[test]
 fn a_tap_that_another_process_holds_is_one_for_a_raw_port() {
     let switch = quiet("switch");
-    let options = TapOptions { device: "vnet0".into(), offload: true, persist: false, owner: None };
+    let options =
+        TapOptions { device: "vnet0".into(), offload: true, persist: false, owner: None, queues: 1 };
     let held = switch.enter(|| tap::open(&options)).unwrap().unwrap();
     let said = refusal(&switch, &["--tap", "a", "--tap", "vnet0"]);
     assert_says(&said, &["vnet0", "busy", "QEMU", "type = \"raw\""]);

@@ -43,7 +43,7 @@ impl Changes {
 }
 
 /// Keys of `[bridge]` that a running switch can't take.
-const FIXED: [&str; 2] = ["name", "fdb_max"];
+const FIXED: [&str; 3] = ["name", "fdb_max", "workers"];
 
 pub(crate) fn between(old: &Config, new: &Config) -> Changes {
     let mut changes = Changes::default();

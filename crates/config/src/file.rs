@@ -25,6 +25,8 @@ use crate::vlans;
 const LONGEST: usize = 1 << 20;
 /// The sizes of FDB that can be asked for, in entries.
 const FDB_MAX: Range<i64> = 1..16_777_217;
+/// The numbers of threads that can forward.
+const WORKERS: Range<i64> = 1..17;
 /// 0 for no limit.
 const FDB_MAX_LEARNED: Range<i64> = 0..16_777_217;
 /// The least that a switch needs.
@@ -206,6 +208,8 @@ fn read_bridge(section: &Section<'_>, findings: &mut Findings<'_>) -> BridgeConf
     let move_damping = read_time(section, "move_damping", "move at once", findings);
     bridge.move_damping = move_damping.unwrap_or(bridge.move_damping);
     bridge.busy_poll = read_busy_poll(section, findings).unwrap_or(bridge.busy_poll);
+    let workers = section.number("workers", WORKERS, findings);
+    bridge.workers = workers.and_then(|count| usize::try_from(count).ok()).unwrap_or(bridge.workers);
     bridge.group_fwd_mask = rules::bridge_mask(section, findings).unwrap_or(bridge.group_fwd_mask);
     let no_linklocal_learn = section.boolean("no_linklocal_learn", findings);
     bridge.no_linklocal_learn = no_linklocal_learn.unwrap_or(bridge.no_linklocal_learn);

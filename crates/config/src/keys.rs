@@ -37,6 +37,7 @@ pub(crate) const BRIDGE: &[Key] = &[
     Key { name: "no_linklocal_learn", example: "true" },
     Key { name: "move_damping", example: "\"3s\"" },
     Key { name: "busy_poll", example: "\"50us\"" },
+    Key { name: "workers", example: "2" },
     Key { name: "vlan_filtering", example: "true" },
     Key { name: "default_pvid", example: "1" },
     Key { name: "vlan_protocol", example: "\"802.1ad\"" },

@@ -79,6 +79,8 @@ pub struct BridgeConfig {
     pub move_damping: Duration,
     /// How long the switch goes on asking for frames after the last one before it sleeps. Zero: it sleeps at once.
     pub busy_poll: Duration,
+    /// Threads that forward, at least one.
+    pub workers: usize,
     /// What it makes of VLAN tags.
     pub vlan: VlanConfig,
 }
@@ -159,6 +161,7 @@ impl Default for BridgeConfig {
             no_linklocal_learn: false,
             move_damping: Duration::ZERO,
             busy_poll: Duration::ZERO,
+            workers: 1,
             vlan: VlanConfig::default(),
         }
     }

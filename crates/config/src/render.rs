@@ -84,6 +84,7 @@ pub(crate) fn bridge(bridge: &BridgeConfig) -> Lines {
         no_linklocal_learn,
         move_damping,
         busy_poll,
+        workers,
         vlan,
     } = bridge;
     let plain = BridgeConfig::default();
@@ -96,6 +97,7 @@ pub(crate) fn bridge(bridge: &BridgeConfig) -> Lines {
     lines.push(("no_linklocal_learn", no_linklocal_learn.to_string()));
     put(&mut lines, "move_damping", *move_damping, plain.move_damping, time);
     put(&mut lines, "busy_poll", *busy_poll, plain.busy_poll, short_time);
+    put(&mut lines, "workers", *workers, plain.workers, |count| count.to_string());
     let VlanConfig { filtering, default_pvid, protocol, stats, stats_per_port } = *vlan;
     put(&mut lines, "vlan_filtering", filtering, plain.vlan.filtering, flag);
     put(&mut lines, "default_pvid", default_pvid, plain.vlan.default_pvid, |vid| {
@@ -368,6 +370,7 @@ mod tests {
     fn every_key() -> String {
         "[bridge]\nname = \"lab\"\nageing_time = \"1500ms\"\nfdb_max = 7\nfdb_max_learned = 6\n\
          group_fwd_mask = 0x4000\nno_linklocal_learn = true\nmove_damping = \"3s\"\nbusy_poll = \"50us\"\n\
+         workers = 3\n\
          vlan_filtering = true\ndefault_pvid = 0\nvlan_protocol = \"802.1ad\"\nvlan_stats = true\n\
          vlan_stats_per_port = true\n\
          [ports.a]\ntype = \"tap\"\ndevice = \"a\\\"b\"\nmtu = 9000\npersist = true\nowner = \"root\"\nup = false\n\

@@ -692,6 +692,10 @@ fn rules_of_a_port() {
         let text = GOOD.replace("name = \"sw0\"", &format!("busy_poll = {value}"));
         one(&text, 2, value, &format!("`busy_poll` in [bridge] {what}"), help);
     }
+    for value in ["0", "17"] {
+        let text = GOOD.replace("name = \"sw0\"", &format!("workers = {value}"));
+        one(&text, 2, value, "`workers` in [bridge] is out of range", "from 1 to 16");
+    }
 }
 
 #[test]

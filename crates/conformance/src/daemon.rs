@@ -26,16 +26,26 @@ pub enum First {
     Cards,
 }
 
+/// What there is of a switchd.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Whether VLANs are told apart.
+    pub tags: Tags,
+    /// What its first ports are.
+    pub first: First,
+    /// Threads that forward.
+    pub workers: usize,
+}
+
 /// A running switchd.
 #[derive(Debug)]
 pub struct Daemon {
     wires: Wires,
-    first: First,
+    shape: Shape,
     /// Of ports that share memory.
     sockets: TempDir,
     switchd: Switchd,
     client: Client,
-    tags: Tags,
     /// The VLANs of all ports as they were last seen, and whether a frame is all that came since.
     members: Vec<Member>,
     only_frames: bool,
@@ -48,11 +58,12 @@ impl Daemon {
     ///
     /// # Errors
     /// The kernel refuses something, most likely for want of root, or switchd does not start.
-    pub fn new(tags: Tags, first: First) -> Result<Self> {
-        let veths = if first == First::Veths { RAW } else { 0 };
+    pub fn new(shape: Shape) -> Result<Self> {
+        let veths = if shape.first == First::Veths { RAW } else { 0 };
         let mut wires = Wires::new("switchd", 1..=veths)?;
         for tap in (RAW + 1..=PORTS).map(|port| End::Port(port).to_string()).chain([End::Host.to_string()]) {
-            wires.switch.ip(&format!("tuntap add {tap} mode tap"))?;
+            let queues = if shape.workers > 1 { "multi_queue" } else { "" };
+            wires.switch.ip(&format!("tuntap add {tap} mode tap {queues}"))?;
             wires.switch.ip(&format!("link set {tap} address {HOST_MAC} up"))?;
         }
         for end in
@@ -61,14 +72,13 @@ impl Daemon {
             wires.open(end)?;
         }
         let sockets = tempfile::tempdir()?;
-        let (switchd, client) = start(&mut wires, tags, first, sockets.path())?;
+        let (switchd, client) = start(&mut wires, shape, sockets.path())?;
         Ok(Self {
             wires,
-            first,
+            shape,
             sockets,
             switchd,
             client,
-            tags,
             members: Vec::new(),
             only_frames: false,
             no_linklocal_learn: false,
@@ -77,7 +87,7 @@ impl Daemon {
 
     /// What its first ports are.
     pub(crate) fn first(&self) -> First {
-        self.first
+        self.shape.first
     }
 
     /// A new process in place of the old one, on the same wires.
@@ -90,11 +100,11 @@ impl Daemon {
             "switchd ended badly:\n{}",
             self.switchd.log().join("\n")
         );
-        let devices = if self.first == First::Veths { 1..=PORTS } else { RAW + 1..=PORTS };
+        let devices = if self.first() == First::Veths { 1..=PORTS } else { RAW + 1..=PORTS };
         let ports: Vec<String> = devices.map(|port| format!("link set p{port} up mtu {MTU}")).collect();
         self.wires.switch.ip_batch(&ports)?;
         (self.only_frames, self.no_linklocal_learn) = (false, false);
-        (self.switchd, self.client) = start(&mut self.wires, self.tags, self.first, self.sockets.path())?;
+        (self.switchd, self.client) = start(&mut self.wires, self.shape, self.sockets.path())?;
         self.wires.receive().map(drop)
     }
 
@@ -166,10 +176,12 @@ impl Daemon {
     }
 }
 
-fn start(wires: &mut Wires, tags: Tags, first: First, sockets: &Path) -> Result<(Switchd, Client)> {
+fn start(wires: &mut Wires, shape: Shape, sockets: &Path) -> Result<(Switchd, Client)> {
+    let Shape { tags, first, workers } = shape;
     let filtering = tags == Tags::Vlans;
     let mut config = format!(
-        "[bridge]\nageing_time = \"{AGEING}ms\"\nvlan_filtering = {filtering}\n[ports.br0]\ntype = \"tap\"\nhost = true\n"
+        "[bridge]\nageing_time = \"{AGEING}ms\"\nvlan_filtering = {filtering}\nworkers = {workers}\n\
+         [ports.br0]\ntype = \"tap\"\nhost = true\n"
     );
     for port in 1..=PORTS {
         let kind = match first {
@@ -320,7 +332,10 @@ impl Subject for Daemon {
 
     fn view(&mut self) -> Result<View> {
         let mut view = View::default();
-        // Asked first: it answers between two turns, so what came in before has gone out by then.
+        // Asked first: each worker answers between two turns, so what came in before has gone out by then.
+        if self.shape.workers > 1 {
+            self.client.show_ports(None)?;
+        }
         for shown in self.client.show_fdb(&FdbFilter::default())? {
             let mac: MacAddr = shown.mac.parse().ok().context("no address")?;
             let port = end_of(&shown.port.context("an entry without a port")?)?;
@@ -329,7 +344,7 @@ impl Subject for Daemon {
             view.ages.extend(shown.age.map(|age| (mac, age)));
         }
         view.fdb.sort_unstable();
-        if self.tags == Tags::Vlans {
+        if self.shape.tags == Tags::Vlans {
             if !self.only_frames {
                 self.members = self.members()?;
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::core::Core;
-use crate::daemon::{Daemon, First};
+use crate::daemon::{Daemon, First, Shape};
 use crate::differences;
 use crate::generator::Generator;
 use crate::kernel::Kernel;
@@ -90,15 +90,15 @@ impl Suite {
     /// # Errors
     /// The kernel refuses something, most likely for want of root, or switchd does not start.
     pub fn new(tags: Tags) -> Result<Self> {
-        Self::with(tags, First::Veths)
+        Self::with(Shape { tags, first: First::Veths, workers: 1 })
     }
 
-    /// Both, and the first ports of switchd are such.
+    /// Linux, and such a switchd.
     ///
     /// # Errors
     /// As [`Suite::new`].
-    pub fn with(tags: Tags, first: First) -> Result<Self> {
-        let daemon = Box::new(Daemon::new(tags, first)?);
+    pub fn with(shape: Shape) -> Result<Self> {
+        let (tags, daemon) = (shape.tags, Box::new(Daemon::new(shape)?));
         Ok(Self { kernel: Kernel::new(tags)?, switchd: Compared::Daemon(daemon), tags })
     }
 

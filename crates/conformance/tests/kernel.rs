@@ -1,7 +1,7 @@
 //! Linux and switchd with the same frames and commands: a fixed seed, and one that no run had before.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use conformance::daemon::First;
+use conformance::daemon::{First, Shape};
 use conformance::step::Tags;
 use conformance::suite::{FRAMES, Suite, fresh_seed};
 use conformance::wrong;
@@ -35,7 +35,15 @@ fn switchd_does_what_linux_does_with_a_fresh_seed() {
 /// Ports of guests that share their memory are ports like any other.
 #[test]
 fn switchd_does_what_linux_does_with_vhost_user_ports() {
-    compare(Suite::with(Tags::Opaque, First::Cards).unwrap(), fresh_seed().unwrap());
+    let shape = Shape { tags: Tags::Opaque, first: First::Cards, workers: 1 };
+    compare(Suite::with(shape).unwrap(), fresh_seed().unwrap());
+}
+
+/// However many threads forward, it is one switch.
+#[test]
+fn switchd_does_what_linux_does_with_three_workers() {
+    let shape = Shape { tags: Tags::Opaque, first: First::Veths, workers: 3 };
+    compare(Suite::with(shape).unwrap(), fresh_seed().unwrap());
 }
 
 #[test]

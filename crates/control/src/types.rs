@@ -27,6 +27,8 @@ pub struct Bridge {
     pub vlan_filtering: bool,
     pub vlan_protocol: VlanProtocol,
     pub default_pvid: u16,
+    /// Threads that forward.
+    pub workers: usize,
     pub fdb_entries: usize,
     pub fdb_counters: FdbCounters,
 }
@@ -39,6 +41,7 @@ pub struct FdbCounters {
     pub aged: u64,
     pub evicted: u64,
     pub refused: u64,
+    pub postponed: u64,
 }
 
 /// What is to be changed at the bridge; what is `None` stays.

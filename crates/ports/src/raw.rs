@@ -7,16 +7,19 @@
 //!
 //! A packet socket sees copies, before the host's stack and before nft and tc. It stays bound while
 //! the interface is down; when the interface is deleted, it must be opened again.
+//!
+//! Several receive queues are as many sockets in a group of the kernel's (`PACKET_FANOUT_HASH`): a frame comes in on the
+//! one that its flow's symmetric hash names. By which of them frames are sent makes no difference to that.
+
+mod sockets;
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
-use frame::offload::{LONG_HEADER, SHORT_HEADER};
 use frame::{Capabilities, Frame, MacAddr};
-use pnet::datalink::{self, NetworkInterface};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
+use rustix::net::SendFlags;
 
 use crate::batch::{LONG_TURN, MAX_BATCH, ROOM};
 use crate::device::{self, Device, DeviceError};
@@ -25,14 +28,7 @@ use crate::queue::run;
 use crate::sys;
 use crate::sys::packet::{self, Receiver};
 use crate::{Batch, Drained, Run, RxQueue, SendError, TxQueue};
-
-/// Receive buffer in bytes; the kernel doubles it for its own bookkeeping. Holds 5 ms at 10 Gb/s.
-const RECEIVE_BUFFER: i32 = 8 << 20;
-
-/// Send buffer in bytes, doubled by the kernel. Small enough that 64 KiB frames fill it (`EAGAIN`)
-/// before they make a queue of many milliseconds in the device, large enough that a queue of 1000
-/// ordinary frames overflows first (`ENOBUFS`).
-const SEND_BUFFER: i32 = 2 << 20;
+use sockets::Socket;
 
 /// How to open a raw port.
 #[derive(Clone, Debug)]
@@ -48,6 +44,22 @@ pub struct RawOptions {
     pub mark: Option<u32>,
     /// Use the offload header of 10 bytes also where the kernel has the one of 12. For tests.
     pub short_header: bool,
+    /// How many receive queues are wanted; 0 and 1 are one.
+    pub queues: usize,
+}
+
+impl RawOptions {
+    /// What to make of an error of a system call that was `what`.
+    fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> OpenError {
+        move |source| {
+            let device = self.device.clone();
+            match source.raw_os_error() {
+                Some(libc::EPERM | libc::EACCES) => OpenError::Permission { device },
+                Some(libc::ENODEV | libc::ENXIO) => DeviceError::Missing { device }.into(),
+                _ => OpenError::System { device, what, source },
+            }
+        }
+    }
 }
 
 /// Why a raw port was not opened.
@@ -80,10 +92,10 @@ pub enum OpenError {
 /// An open raw port: its two halves, and what its interface was like when it was opened.
 #[derive(Debug)]
 pub struct RawPort {
-    /// The receive half.
-    pub rx: RawRx,
-    /// The send half.
-    pub tx: RawTx,
+    /// The receive halves, as many as were wanted. Each frame comes in on one of them, all of a flow on the same.
+    pub rx: Vec<RawRx>,
+    /// As many send halves, each of the same socket as the receive half of its number.
+    pub tx: Vec<RawTx>,
     /// Index of the interface: its identity, which a later one of the same name does not have.
     pub ifindex: u32,
     /// The interface's own address.
@@ -92,129 +104,42 @@ pub struct RawPort {
     pub mtu: u32,
 }
 
-/// Opens a packet socket on an interface, promiscuous, blind to what leaves by it.
+/// Opens a packet socket on an interface, or several that share its frames, promiscuous, blind to what leaves by it.
 ///
 /// # Errors
 /// An [`OpenError`] that names the interface and what to do.
 pub fn open(options: &RawOptions) -> Result<RawPort, OpenError> {
     let device = device::find(&options.device)?;
     device.usable()?;
-    let fail = |what| move |source| failed(options, what, source);
-    let fd = rustix::net::socket_with(
-        AddressFamily::PACKET,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-        None, // Receives nothing until it is bound.
-    )
-    .map_err(|errno| fail("opening a packet socket")(errno.into()))?;
-    let header = configure(&fd, options).map_err(|(what, source)| fail(what)(source))?;
-    bind(&fd, &device).map_err(fail("binding a packet socket"))?;
-    Ok(assemble(fd, header, 0, options, &device))
+    let sockets = sockets::open(options, &device)?;
+    Ok(assemble(sockets, 0, options, &device))
 }
 
-/// Goes on with a socket that an earlier process opened as [`open`] does; `drops` are the losses of the socket
-/// that it has counted.
+/// Goes on with the sockets that an earlier process opened as [`open`] does, in any order; `drops` are the losses of
+/// all of them that it has counted. There are as many as `options` want after that. The frames in one too many are
+/// lost, and so are those that its flows bring until every process has closed it; of one that is missing, those of its
+/// flows until it is there.
 ///
 /// # Errors
-/// An [`OpenError`]: it is bound to another interface, for instance an earlier one of that name. The socket is
+/// An [`OpenError`]: one is bound to another interface, for instance an earlier one of that name. The sockets are
 /// closed by that.
-pub fn adopt(fd: OwnedFd, drops: u64, options: &RawOptions) -> Result<RawPort, OpenError> {
+pub fn adopt(fds: Vec<OwnedFd>, drops: u64, options: &RawOptions) -> Result<RawPort, OpenError> {
     let device = device::find(&options.device)?;
     device.usable()?;
-    let fail = |what| move |source| failed(options, what, source);
-    let bound = packet::bound_to(&fd).map_err(fail("looking at the socket from before"))?;
-    if bound != Some(device.ifindex) {
-        let source = io::Error::from_raw_os_error(libc::ENXIO);
-        return Err(OpenError::System {
-            device: device.name,
-            what: "using the socket from before, which is on another interface",
-            source,
-        });
-    }
-    let header = configure(&fd, options).map_err(|(what, source)| fail(what)(source))?;
-    Ok(assemble(fd, header, drops, options, &device))
+    let sockets = sockets::adopt(fds, options, &device)?;
+    Ok(assemble(sockets, drops, options, &device))
 }
 
-/// What a failed system call means for a raw port.
-fn failed(options: &RawOptions, what: &'static str, source: io::Error) -> OpenError {
-    let device = options.device.clone();
-    match source.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => OpenError::Permission { device },
-        Some(libc::ENODEV | libc::ENXIO) => DeviceError::Missing { device }.into(),
-        _ => OpenError::System { device, what, source },
-    }
-}
-
-fn assemble(fd: OwnedFd, header: usize, drops: u64, options: &RawOptions, device: &Device) -> RawPort {
-    let fd = Arc::new(fd);
-    RawPort {
-        rx: RawRx {
-            fd: Arc::clone(&fd),
-            header,
-            receiver: Receiver::new(MAX_BATCH),
-            ahead: MAX_BATCH,
-            down: false,
-            drops,
-        },
-        tx: RawTx { fd, header, capabilities: capabilities(options.offload) },
-        ifindex: device.ifindex,
-        mac: device.mac,
-        mtu: device.mtu,
-    }
-}
-
-/// Sets everything that must be in place before the first frame, and says how long the offload header is.
-fn configure(fd: &OwnedFd, options: &RawOptions) -> Result<usize, (&'static str, io::Error)> {
-    let set = |level, option, value| packet::set_option(fd.as_fd(), level, option, value);
-    let of_packet = |option, value, what| set(libc::SOL_PACKET, option, value).map_err(|error| (what, error));
-    of_packet(libc::PACKET_AUXDATA, 1, "asking for VLAN tags (PACKET_AUXDATA)")?;
-    of_packet(libc::PACKET_IGNORE_OUTGOING, 1, "ignoring outgoing frames (PACKET_IGNORE_OUTGOING)")?;
-    let bypass = i32::from(options.qdisc_bypass);
-    of_packet(libc::PACKET_QDISC_BYPASS, bypass, "passing by the qdisc (PACKET_QDISC_BYPASS)")?;
-    let long = LONG_HEADER as i32;
-    // Linux 6.1 does not know PACKET_VNET_HDR_SZ.
-    let header = if !options.short_header && set(libc::SOL_PACKET, libc::PACKET_VNET_HDR_SZ, long).is_ok() {
-        LONG_HEADER
-    } else {
-        of_packet(libc::PACKET_VNET_HDR, 1, "asking for offload headers (PACKET_VNET_HDR)")?;
-        SHORT_HEADER
-    };
-    for (force, plain, size) in [
-        (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER),
-        (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER),
-    ] {
-        // Without CAP_NET_ADMIN the buffers are as large as net.core.[rw]mem_max allows.
-        if set(libc::SOL_SOCKET, force, size).is_err() {
-            set(libc::SOL_SOCKET, plain, size).map_err(|error| ("setting the buffer sizes", error))?;
-        }
-    }
-    if let Some(mark) = options.mark {
-        set(libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed())
-            .map_err(|error| ("marking what is sent (SO_MARK)", error))?;
-    }
-    Ok(header)
-}
-
-/// Lets pnet bind a duplicate of the socket and make it promiscuous. Both belong to the socket, which
-/// our descriptor keeps open when pnet's halves are dropped.
-fn bind(fd: &OwnedFd, device: &Device) -> io::Result<()> {
-    let interface = NetworkInterface {
-        name: device.name.clone(),
-        description: String::new(),
-        index: device.ifindex,
-        mac: None,
-        ips: Vec::new(),
-        flags: 0,
-    };
-    let duplicate = fd.try_clone()?.into_raw_fd(); // pnet closes it, also when it fails.
-    let config = datalink::Config {
-        socket_fd: Some(duplicate),
-        promiscuous: true,
-        read_buffer_size: 0,
-        write_buffer_size: 0,
-        ..datalink::Config::default()
-    };
-    datalink::channel(&interface, config).map(drop)
+/// Makes both halves of each socket; the first counts on from `drops`.
+fn assemble(sockets: Vec<Socket>, drops: u64, options: &RawOptions, device: &Device) -> RawPort {
+    let capabilities = capabilities(options.offload);
+    let drops = std::iter::once(drops).chain(std::iter::repeat(0));
+    let halves = sockets.into_iter().zip(drops).map(|(Socket { fd, header }, drops)| {
+        let fd = Arc::new(fd);
+        (RawRx::new(Arc::clone(&fd), header, drops), RawTx { fd, header, capabilities })
+    });
+    let (rx, tx) = halves.unzip();
+    RawPort { rx, tx, ifindex: device.ifindex, mac: device.mac, mtu: device.mtu }
 }
 
 fn capabilities(offload: bool) -> Capabilities {
@@ -244,6 +169,10 @@ pub struct RawRx {
 }
 
 impl RawRx {
+    fn new(fd: Arc<OwnedFd>, header: usize, drops: u64) -> Self {
+        Self { fd, header, receiver: Receiver::new(MAX_BATCH), ahead: MAX_BATCH, down: false, drops }
+    }
+
     /// Keeps the `count` frames that were received, and decides for how many the next call asks: more than
     /// came this time, but not for many more, as each costs a little, and of long ones for a turn at most.
     #[inline]

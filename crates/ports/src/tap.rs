@@ -4,8 +4,14 @@
 //!
 //! With offloads (the default) the device is opened through [`crate::sys::tun`], which can ask for the
 //! offload header; without, through the tun-tap crate, which opens the plain device.
+//!
+//! Several receive queues are as many descriptors; a frame comes in on the one that its flow's symmetric hash names.
+//! The kernel would move a flow to the queue by which frames of its other direction are written (`tun_flow_update`),
+//! and so reorder it. It does not for a descriptor that was attached and then detached (`TUNSETQUEUE`), which can still
+//! be written to: all writes go through one of those.
 
-use std::fs::File;
+mod descriptors;
+
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -18,6 +24,7 @@ use crate::lent::Tail;
 use crate::queue::run;
 use crate::sys::{self, tun};
 use crate::{Batch, Drained, Run, RxQueue, SendError, TxQueue};
+use descriptors::Descriptors;
 
 /// `TUN_F_CSUM | TSO4 | TSO6 | TSO_ECN`.
 const OFFLOADS: u32 = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
@@ -38,6 +45,15 @@ pub struct TapOptions {
     pub persist: bool,
     /// The user who may attach to a persistent interface.
     pub owner: Option<u32>,
+    /// How many receive queues are wanted; 0 and 1 are one. A persistent interface that was made with one has no more.
+    pub queues: usize,
+}
+
+impl TapOptions {
+    /// What to make of an error of a system call that was `what`.
+    fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> TapError {
+        move |source| TapError::Io { device: self.device.clone(), what, source }
+    }
 }
 
 /// Why a TAP was not opened.
@@ -114,42 +130,47 @@ impl Form {
     };
 }
 
-/// Both halves of an open TAP.
+/// An open TAP: its receive queues, and what sends.
 #[derive(Debug)]
 pub struct TapPort {
-    /// The receive half.
-    pub rx: TapRx,
-    /// The send half.
+    /// The receive halves, one or as many as were wanted. Each frame comes in on one of them, all of a flow on the same.
+    pub rx: Vec<TapRx>,
+    /// The send half; a clone of it for each who sends.
     pub tx: TapTx,
-    /// A third handle on the descriptor, for questions to the kernel.
+    /// A further handle on the descriptors, for questions to the kernel.
     pub handle: TapHandle,
 }
 
 /// What can be asked of a TAP beside receiving and sending.
 #[derive(Clone, Debug)]
-pub struct TapHandle(Arc<OwnedFd>);
+pub struct TapHandle {
+    /// A receive queue's, for what is asked of the interface.
+    first: Arc<OwnedFd>,
+    others: Arc<[Arc<OwnedFd>]>,
+}
 
 impl TapHandle {
+    /// All descriptors, for [`adopt`]: those of the receive queues, then the one that only writes, if there is one.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        std::iter::once(&self.first).chain(self.others.iter()).map(|fd| fd.as_fd())
+    }
+
     /// Whether the interface was deleted. `false` also if it was only moved to another namespace.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        tun::interface_name(self.0.as_fd()).is_err()
+        tun::interface_name(self.first.as_fd()).is_err()
     }
 
     /// The present name of the interface, if it is in the calling thread's network namespace.
     #[must_use]
     pub fn name_here(&self) -> Option<String> {
-        let here = File::open("/proc/thread-self/ns/net").and_then(|file| Ok(rustix::fs::fstat(file)?));
-        let there = tun::namespace(self.0.as_fd()).and_then(|file| Ok(rustix::fs::fstat(file)?));
-        let (here, there) = (here.ok()?, there.ok()?);
-        let same = (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino);
-        tun::interface_name(self.0.as_fd()).ok().filter(|_| same)
+        descriptors::name_here(self.first.as_fd())
     }
 
     /// Leaves the device as a plain TAP for whoever attaches next.
     pub fn clear_offload(&self) {
         // Fails only where the device is gone, and then there is nothing to clear.
-        let _ = tun::set_offload(self.0.as_fd(), 0);
+        let _ = tun::set_offload(self.first.as_fd(), 0);
     }
 
     /// Whether the interface is to outlive us.
@@ -157,13 +178,14 @@ impl TapHandle {
     /// # Errors
     /// As `ioctl(2)`.
     pub fn set_persist(&self, persist: bool) -> io::Result<()> {
-        tun::set_persist(self.0.as_fd(), persist)
+        tun::set_persist(self.first.as_fd(), persist)
     }
 }
 
 impl AsFd for TapHandle {
+    /// The first receive queue.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.first.as_fd()
     }
 }
 
@@ -172,109 +194,69 @@ impl AsFd for TapHandle {
 /// # Errors
 /// A [`TapError`] that names the device and the way out.
 pub fn open(options: &TapOptions) -> Result<TapPort, TapError> {
-    let (fd, form) =
-        if options.offload { open_with_header(options)? } else { (open_plain(options)?, Form::PLAIN) };
-    assemble(fd, form, options)
+    let opened = descriptors::open(options)?;
+    let form = if options.offload {
+        turn_on(&opened.first, options)?
+    } else {
+        // Offloads outlive the descriptor that turned them on: without this a process that left them on
+        // would make us read 64 KiB frames that nothing describes.
+        tun::set_offload(opened.first.as_fd(), 0).map_err(options.failed("turning offloads off"))?;
+        Form::PLAIN
+    };
+    assemble(opened, form, options)
 }
 
-/// Goes on with a descriptor that an earlier process opened as [`open`] does, wherever its interface is by now.
+/// Goes on with the descriptors that an earlier process opened as [`open`] does, in any order and wherever their
+/// interface is by now. There are as many receive queues after that as `options` want, or as can be had: more only
+/// while the interface is in the calling thread's network namespace. What lies in one too many is lost.
 ///
 /// # Errors
-/// The interface was deleted, or is not attached as `options` want it; the descriptor is closed by that.
-pub fn adopt(fd: OwnedFd, options: &TapOptions) -> Result<TapPort, TapError> {
-    let io_error = |what| move |source| TapError::Io { device: options.device.clone(), what, source };
-    let flags = tun::flags(fd.as_fd()).map_err(io_error("looking at the descriptor from before"))?;
-    if (flags & libc::IFF_VNET_HDR != 0) != options.offload {
-        let source = io::Error::from_raw_os_error(libc::EINVAL);
-        return Err(io_error("using the descriptor from before, which has other offloads")(source));
-    }
-    let form = if options.offload { turn_on(&fd, options)? } else { Form::PLAIN };
-    assemble(fd, form, options)
+/// The interface was deleted, or is not attached as `options` want it, or they are of several interfaces; the
+/// descriptors are closed by that.
+pub fn adopt(fds: Vec<OwnedFd>, options: &TapOptions) -> Result<TapPort, TapError> {
+    let adopted = descriptors::adopt(fds, options)?;
+    let form = if options.offload { turn_on(&adopted.first, options)? } else { Form::PLAIN };
+    assemble(adopted, form, options)
 }
 
-fn assemble(fd: OwnedFd, form: Form, options: &TapOptions) -> Result<TapPort, TapError> {
-    let io_error = |what| move |source| TapError::Io { device: options.device.clone(), what, source };
+fn assemble(opened: Descriptors, form: Form, options: &TapOptions) -> Result<TapPort, TapError> {
+    let Descriptors { first, more, writer } = opened;
     if let Some(uid) = options.owner {
-        tun::set_owner(fd.as_fd(), uid).map_err(io_error("setting its owner"))?;
+        tun::set_owner(first.as_fd(), uid).map_err(options.failed("setting its owner"))?;
     }
     if options.persist {
-        tun::set_persist(fd.as_fd(), true).map_err(io_error("making it persistent"))?;
+        tun::set_persist(first.as_fd(), true).map_err(options.failed("making it persistent"))?;
     }
     let Form { header, capabilities } = form;
-    let fd = Arc::new(fd);
+    let first = Arc::new(first);
+    let more: Vec<_> = more.into_iter().map(Arc::new).collect();
+    let writer = writer.map(Arc::new);
+    let queues = std::iter::once(&first).chain(&more);
     Ok(TapPort {
-        rx: TapRx { fd: Arc::clone(&fd), header },
-        tx: TapTx { fd: Arc::clone(&fd), header, capabilities },
-        handle: TapHandle(fd),
+        rx: queues.map(|fd| TapRx { fd: Arc::clone(fd), header }).collect(),
+        tx: TapTx { fd: Arc::clone(writer.as_ref().unwrap_or(&first)), header, capabilities },
+        handle: TapHandle { first, others: more.into_iter().chain(writer).collect() },
     })
-}
-
-fn open_with_header(options: &TapOptions) -> Result<(OwnedFd, Form), TapError> {
-    let fd = tun::open_clone_device().map_err(|source| TapError::NoDriver { source })?;
-    let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
-    match tun::set_iff(fd.as_fd(), &options.device, flags) {
-        // A persistent TAP that was made with multi_queue takes only such descriptors.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            tun::set_iff(fd.as_fd(), &options.device, flags | libc::IFF_MULTI_QUEUE)
-        }
-        other => other,
-    }
-    .map_err(|source| attach_error(&options.device, source))?;
-    let form = turn_on(&fd, options)?;
-    Ok((fd, form))
 }
 
 /// Asks for all offloads that we know, and for headers long enough to describe what this kernel has of them.
 fn turn_on(fd: &OwnedFd, options: &TapOptions) -> Result<Form, TapError> {
-    let io_error = |what| move |source| TapError::Io { device: options.device.clone(), what, source };
     let capabilities =
         Capabilities { checksum: true, tso4: true, tso6: true, tso_ecn: true, ..Capabilities::default() };
     // The kernel takes no UDP tunnel bits while the header is too short to describe one.
-    tun::set_header_size(fd.as_fd(), TUNNEL_HEADER).map_err(io_error("setting the offload header's size"))?;
+    tun::set_header_size(fd.as_fd(), TUNNEL_HEADER)
+        .map_err(options.failed("setting the offload header's size"))?;
     if tun::set_offload(fd.as_fd(), OFFLOADS | USO | UDP_TUNNEL).is_ok() {
         let capabilities = Capabilities { uso: true, udp_tunnel: true, ..capabilities };
         return Ok(Form { header: TUNNEL_HEADER, capabilities });
     }
-    tun::set_header_size(fd.as_fd(), LONG_HEADER).map_err(io_error("setting the offload header's size"))?;
+    tun::set_header_size(fd.as_fd(), LONG_HEADER)
+        .map_err(options.failed("setting the offload header's size"))?;
     let uso = tun::set_offload(fd.as_fd(), OFFLOADS | USO).is_ok();
     if !uso {
-        tun::set_offload(fd.as_fd(), OFFLOADS).map_err(io_error("turning offloads on"))?;
+        tun::set_offload(fd.as_fd(), OFFLOADS).map_err(options.failed("turning offloads on"))?;
     }
     Ok(Form { header: LONG_HEADER, capabilities: Capabilities { uso, ..capabilities } })
-}
-
-fn open_plain(options: &TapOptions) -> Result<OwnedFd, TapError> {
-    let io_error = |what| move |source| TapError::Io { device: options.device.clone(), what, source };
-    let fd = match tun_tap::Iface::without_packet_info(&options.device, tun_tap::Mode::Tap) {
-        Ok(iface) => {
-            iface.set_non_blocking().map_err(io_error("making it non-blocking"))?;
-            tun::descriptor_of(iface)
-        }
-        // One of several queues, for which tun-tap does not ask.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            let fd = tun::open_clone_device().map_err(|source| TapError::NoDriver { source })?;
-            let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_MULTI_QUEUE;
-            tun::set_iff(fd.as_fd(), &options.device, flags)
-                .map_err(|source| attach_error(&options.device, source))?;
-            fd
-        }
-        Err(source) => return Err(attach_error(&options.device, source)),
-    };
-    // Offloads outlive the descriptor that turned them on: without this a process that left them on
-    // would make us read 64 KiB frames that nothing describes.
-    tun::set_offload(fd.as_fd(), 0).map_err(io_error("turning offloads off"))?;
-    Ok(fd)
-}
-
-fn attach_error(device: &str, source: io::Error) -> TapError {
-    let device = device.to_owned();
-    match source.raw_os_error() {
-        Some(libc::EBUSY) => TapError::Busy { device },
-        Some(libc::EINVAL) => TapError::NotATap { device },
-        Some(libc::EPERM | libc::EACCES) => TapError::NotPermitted { device },
-        Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => TapError::NoDriver { source },
-        _ => TapError::Io { device, what: "attaching", source },
-    }
 }
 
 /// The receive half of a TAP.
@@ -305,8 +287,8 @@ impl RxQueue for TapRx {
     }
 }
 
-/// The send half of a TAP.
-#[derive(Debug)]
+/// The send half of a TAP. Clones write to the same descriptor, from any thread.
+#[derive(Clone, Debug)]
 pub struct TapTx {
     fd: Arc<OwnedFd>,
     header: usize,

@@ -19,6 +19,8 @@ const TYPE: u16 = 3;
 const PI: u16 = 4;
 const VNET_HDR: u16 = 5;
 const MULTI_QUEUE: u16 = 7;
+const QUEUES: u16 = 8;
+const DETACHED: u16 = 9;
 
 /// How an existing TAP is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,16 +40,7 @@ impl TapState {
     /// `ENODEV` where there is no such interface, `EINVAL` where it is no TAP.
     pub fn of(device: &str) -> io::Result<Self> {
         let attributes = attributes(device)?;
-        let number = |wanted| {
-            attributes.iter().find(|found| found.kind() == wanted).map(|found| {
-                let mut bytes = [0; 4];
-                let len = found.value_len().min(bytes.len());
-                let mut value = vec![0; found.value_len()];
-                found.emit_value(&mut value);
-                bytes[..len].copy_from_slice(&value[..len]);
-                u32::from_ne_bytes(bytes)
-            })
-        };
+        let number = |wanted| number(&attributes, wanted);
         let flag = |attribute, flag| if number(attribute) == Some(1) { flag } else { 0 };
         if number(TYPE) != Some(libc::IFF_TAP as u32) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -82,6 +75,24 @@ impl TapState {
         // While we hold it: nobody else can have asked for others.
         ethtool::want_features(device, self.wanted)
     }
+}
+
+/// Whether anybody holds descriptors of a TAP that takes several. The kernel says so of no other, and lets no second
+/// one attach to those; here it would, and give each a part of the frames.
+pub(crate) fn is_held(device: &str) -> bool {
+    let count = |attributes: &[InfoTun], wanted| number(attributes, wanted).unwrap_or(0);
+    attributes(device).is_ok_and(|found| count(&found, QUEUES) + count(&found, DETACHED) > 0)
+}
+
+fn number(attributes: &[InfoTun], wanted: u16) -> Option<u32> {
+    attributes.iter().find(|found| found.kind() == wanted).map(|found| {
+        let mut bytes = [0; 4];
+        let len = found.value_len().min(bytes.len());
+        let mut value = vec![0; found.value_len()];
+        found.emit_value(&mut value);
+        bytes[..len].copy_from_slice(&value[..len]);
+        u32::from_ne_bytes(bytes)
+    })
 }
 
 fn attributes(device: &str) -> io::Result<Vec<InfoTun>> {

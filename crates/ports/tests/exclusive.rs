@@ -62,13 +62,13 @@ fn the_host_is_mute_and_deaf_and_the_port_is_not() {
     // What arrives, the port receives and the host does not answer.
     assert!(!reachable(&switch, &host));
     let bytes = frame(&[], 46);
-    drain(&mut port.rx);
+    drain(&mut port.rx[0]);
     far.send(&bytes).unwrap();
-    assert_eq!(receive(&mut port.rx, 1), [bytes]);
+    assert_eq!(receive(&mut port.rx[0], 1), [bytes]);
     // Of what is sent, only what the port sends comes out. Nothing of the host's did so far either.
     let (ours, others) = (frame(&[], 50), frame(&[], 60));
-    let _ = unmarked.tx.send(&frame::Frame::parse(&others, 0, None, frame::Offload::default()).unwrap());
-    port.tx.send(&frame::Frame::parse(&ours, 0, None, frame::Offload::default()).unwrap()).unwrap();
+    let _ = unmarked.tx[0].send(&frame::Frame::parse(&others, 0, None, frame::Offload::default()).unwrap());
+    port.tx[0].send(&frame::Frame::parse(&ours, 0, None, frame::Offload::default()).unwrap()).unwrap();
     let local = |bytes: &[u8]| bytes[6..12] != [2, 0, 0, 0, 0, 1];
     assert_eq!(far.receive_where(PATIENCE, local).unwrap(), ours);
 

@@ -32,7 +32,7 @@ fn tags_that_the_kernel_took_out_are_restored() {
         for tags in tags {
             let sent = frame(tags, 46);
             sender.send(&sent).unwrap();
-            receive_each(&mut port.rx, 1, |frame| {
+            receive_each(&mut port.rx[0], 1, |frame| {
                 assert_eq!(frame.tag(), tags.first().and_then(|tag| Tag::from_bytes(*tag)), "{tags:02x?}");
                 assert_eq!(frame.to_vec(), sent, "{tags:02x?}");
             });
@@ -47,7 +47,7 @@ fn tags_are_sent_as_they_came() {
     let capture = testbed::Capture::start(&host, "eth0", &["-Q", "in"]).unwrap();
     let all = [frame(&[], 46), frame(&[C_TAG], 46), frame(&[S_TAG], 46), frame(&[S_TAG, C_TAG], 46)];
     for bytes in &all {
-        send(&mut port.tx, bytes).unwrap();
+        send(&mut port.tx[0], bytes).unwrap();
     }
     for sent in &all {
         capture.wait_for(PATIENCE, "the frame with its tags", |got| got == sent).unwrap();
@@ -61,7 +61,7 @@ fn carry(ports: [&mut RawPort; 2], stop: &AtomicBool, longest: &AtomicUsize) {
     let mut batch = Batch::new();
     while !stop.load(Ordering::Relaxed) {
         let mut idle = true;
-        for (rx, tx) in [(&mut a.rx, &mut b.tx), (&mut b.rx, &mut a.tx)] {
+        for (rx, tx) in [(&mut a.rx[0], &mut b.tx[0]), (&mut b.rx[0], &mut a.tx[0])] {
             batch.clear();
             rx.receive(&mut batch, 64);
             for index in 0..batch.len() {
@@ -110,7 +110,7 @@ fn header_of(port: &mut RawPort, host: &testbed::Namespace) -> usize {
     let sent = frame(&[], 46);
     FrameSocket::open(host, "eth0").unwrap().send(&sent).unwrap();
     let mut header = 0;
-    receive_each(&mut port.rx, 1, |frame| {
+    receive_each(&mut port.rx[0], 1, |frame| {
         header = [LONG_HEADER, SHORT_HEADER, 0].into_iter().find(|&h| frame.verbatim(h).is_some()).unwrap();
     });
     header
@@ -160,8 +160,8 @@ fn tagged_segments_cross_with_their_header() {
         {
             let (bytes, offload) = segment(inner, 65_400);
             let tag = outer.and_then(Tag::from_bytes);
-            far.tx.send(&frame::Frame::parse(&bytes, 0, tag, offload).unwrap()).unwrap();
-            receive_each(&mut port.rx, 1, |frame| {
+            far.tx[0].send(&frame::Frame::parse(&bytes, 0, tag, offload).unwrap()).unwrap();
+            receive_each(&mut port.rx[0], 1, |frame| {
                 assert_eq!(frame.tag(), tag);
                 assert_eq!((frame.addresses(), frame.rest()), (&bytes[..12], &bytes[12..]));
                 let got = *frame.offload();
@@ -175,9 +175,9 @@ fn tagged_segments_cross_with_their_header() {
 fn without_offload_nothing_unfinished_may_be_sent() {
     let (switch, _host) = pair(1500);
     let port = open(&switch, &RawOptions { offload: false, ..options("port") });
-    assert_eq!(port.tx.capabilities(), frame::Capabilities::default());
+    assert_eq!(port.tx[0].capabilities(), frame::Capabilities::default());
     let port = open(&switch, &options("port"));
-    let can = port.tx.capabilities();
+    let can = port.tx[0].capabilities();
     assert!(can.checksum && can.tso4 && can.tso6 && can.tso_ecn);
 }
 
@@ -189,8 +189,8 @@ fn jumbo_frames_pass_both_ways() {
     let mut socket = FrameSocket::open(&host, "eth0").unwrap();
     let jumbo = frame(&[], 9002);
     socket.send(&jumbo).unwrap();
-    assert_eq!(receive(&mut port.rx, 1), std::slice::from_ref(&jumbo));
-    send(&mut port.tx, &jumbo).unwrap();
+    assert_eq!(receive(&mut port.rx[0], 1), std::slice::from_ref(&jumbo));
+    send(&mut port.tx[0], &jumbo).unwrap();
     assert_eq!(socket.receive(PATIENCE).unwrap(), jumbo);
 }
 
@@ -200,7 +200,7 @@ fn what_leaves_by_the_interface_is_not_received() {
     let mut port = open(&switch, &options("port"));
     let mut far = FrameSocket::open(&host, "eth0").unwrap();
     let ours = frame(&[], 46);
-    send(&mut port.tx, &ours).unwrap();
+    send(&mut port.tx[0], &ours).unwrap();
     assert_eq!(far.receive(PATIENCE).unwrap(), ours);
     let of_the_host = frame(&[], 60);
     FrameSocket::open(&switch, "port").unwrap().send(&of_the_host).unwrap();
@@ -208,19 +208,19 @@ fn what_leaves_by_the_interface_is_not_received() {
     // Both have left, and neither is here; the next that comes in is.
     let incoming = frame(&[], 80);
     far.send(&incoming).unwrap();
-    assert_eq!(receive(&mut port.rx, 1), [incoming]);
-    assert_eq!(drain(&mut port.rx), (vec![], Drained::Empty));
+    assert_eq!(receive(&mut port.rx[0], 1), [incoming]);
+    assert_eq!(drain(&mut port.rx[0]), (vec![], Drained::Empty));
 }
 
 #[test]
 fn too_long_frames_are_refused_by_name() {
     let (switch, _host) = pair(1500);
     let mut port = open(&switch, &options("port"));
-    assert_eq!(send(&mut port.tx, &frame(&[], 1502)), Ok(()));
-    assert_eq!(send(&mut port.tx, &frame(&[C_TAG], 1502)), Ok(()));
-    assert_eq!(send(&mut port.tx, &frame(&[], 1503)), Err(SendError::TooLong));
-    assert_eq!(send(&mut port.tx, &frame(&[S_TAG], 1502)), Err(SendError::TooLong));
-    assert_eq!(send(&mut port.tx, &frame(&[S_TAG, C_TAG], 1502)), Err(SendError::TooLong));
+    assert_eq!(send(&mut port.tx[0], &frame(&[], 1502)), Ok(()));
+    assert_eq!(send(&mut port.tx[0], &frame(&[C_TAG], 1502)), Ok(()));
+    assert_eq!(send(&mut port.tx[0], &frame(&[], 1503)), Err(SendError::TooLong));
+    assert_eq!(send(&mut port.tx[0], &frame(&[S_TAG], 1502)), Err(SendError::TooLong));
+    assert_eq!(send(&mut port.tx[0], &frame(&[S_TAG, C_TAG], 1502)), Err(SendError::TooLong));
 }
 
 #[test]
@@ -230,20 +230,20 @@ fn down_is_not_gone() {
     let mut far = FrameSocket::open(&host, "eth0").unwrap();
 
     switch.ip("link set port down").unwrap();
-    assert!(wait(port.rx.fd(), PATIENCE));
-    assert_eq!(drain(&mut port.rx), (vec![], Drained::Down));
-    assert_eq!(drain(&mut port.rx), (vec![], Drained::Empty));
-    assert_eq!(send(&mut port.tx, &frame(&[], 46)), Err(SendError::Down));
+    assert!(wait(port.rx[0].fd(), PATIENCE));
+    assert_eq!(drain(&mut port.rx[0]), (vec![], Drained::Down));
+    assert_eq!(drain(&mut port.rx[0]), (vec![], Drained::Empty));
+    assert_eq!(send(&mut port.tx[0], &frame(&[], 46)), Err(SendError::Down));
 
     switch.ip("link set port up").unwrap();
     far.send(&frame(&[], 46)).unwrap();
-    assert_eq!(receive(&mut port.rx, 1), [frame(&[], 46)]);
-    assert_eq!(send(&mut port.tx, &frame(&[], 46)), Ok(()));
+    assert_eq!(receive(&mut port.rx[0], 1), [frame(&[], 46)]);
+    assert_eq!(send(&mut port.tx[0], &frame(&[], 46)), Ok(()));
 
     switch.ip("link del port").unwrap();
-    assert!(wait(port.rx.fd(), PATIENCE));
-    assert_eq!(drain(&mut port.rx), (vec![], Drained::Gone));
-    assert_eq!(send(&mut port.tx, &frame(&[], 46)), Err(SendError::Gone));
+    assert!(wait(port.rx[0].fd(), PATIENCE));
+    assert_eq!(drain(&mut port.rx[0]), (vec![], Drained::Gone));
+    assert_eq!(send(&mut port.tx[0], &frame(&[], 46)), Err(SendError::Gone));
 }
 
 #[test]
@@ -251,9 +251,9 @@ fn an_interface_deleted_while_down_is_gone() {
     let (switch, _host) = pair(1500);
     let mut port = open(&switch, &options("port"));
     switch.ip("link set port down").unwrap();
-    assert_eq!(drain(&mut port.rx).1, Drained::Down);
+    assert_eq!(drain(&mut port.rx[0]).1, Drained::Down);
     switch.ip("link del port").unwrap();
-    assert_eq!(drain(&mut port.rx).1, Drained::Gone);
+    assert_eq!(drain(&mut port.rx[0]).1, Drained::Gone);
 }
 
 #[test]
@@ -266,8 +266,8 @@ fn an_interface_that_is_down_can_be_opened() {
     let capture_ready = frame(&[], 46);
     far.send(&capture_ready).unwrap();
     let (frames, _) = loop {
-        wait(port.rx.fd(), PATIENCE);
-        let (frames, drained) = drain(&mut port.rx);
+        wait(port.rx[0].fd(), PATIENCE);
+        let (frames, drained) = drain(&mut port.rx[0]);
         if !frames.is_empty() {
             break (frames, drained);
         }
@@ -283,19 +283,19 @@ fn frames_lost_in_a_full_receive_buffer_are_counted() {
     let mut sender = open(&host, &options("eth0"));
     let bytes = frame(&[], 46);
     let mut sent = 0_u64;
-    while port.rx.kernel_drops() == 0 && sent < 1_000_000 {
+    while port.rx[0].kernel_drops() == 0 && sent < 1_000_000 {
         for _ in 0..1000 {
-            sent += u64::from(send(&mut sender.tx, &bytes).is_ok());
+            sent += u64::from(send(&mut sender.tx[0], &bytes).is_ok());
         }
     }
     let mut received = 0;
-    while received + port.rx.kernel_drops() < sent {
-        let (frames, _) = drain(&mut port.rx);
+    while received + port.rx[0].kernel_drops() < sent {
+        let (frames, _) = drain(&mut port.rx[0]);
         received += frames.len() as u64;
-        assert!(!frames.is_empty() || wait(port.rx.fd(), PATIENCE), "{sent} sent, {received} received");
+        assert!(!frames.is_empty() || wait(port.rx[0].fd(), PATIENCE), "{sent} sent, {received} received");
     }
-    assert_eq!(received + port.rx.kernel_drops(), sent);
-    assert!(port.rx.kernel_drops() > 0);
+    assert_eq!(received + port.rx[0].kernel_drops(), sent);
+    assert!(port.rx[0].kernel_drops() > 0);
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn as_json(bridge: &Bridge) -> serde_json::Value {
         "vlan_filtering": u8::from(bridge.vlan_filtering),
         "vlan_protocol": bridge.vlan_protocol,
         "vlan_default_pvid": bridge.default_pvid,
+        "workers": bridge.workers,
         "fdb_entries": bridge.fdb_entries,
         "fdb": bridge.fdb_counters,
     })
@@ -64,6 +65,9 @@ fn text(bridge: &Bridge, form: Form) -> String {
         bridge.fdb_entries,
         bridge.fdb_max
     );
+    if bridge.workers > 1 {
+        text += &format!("    workers {}\n", bridge.workers);
+    }
     if bridge.vlan_filtering {
         let protocol = bridge.vlan_protocol.name();
         text +=
@@ -72,8 +76,8 @@ fn text(bridge: &Bridge, form: Form) -> String {
     if form.statistics {
         let fdb = bridge.fdb_counters;
         text += &format!(
-            "    fdb: learned {} moved {} aged {} evicted {} refused {}\n",
-            fdb.learned, fdb.moved, fdb.aged, fdb.evicted, fdb.refused
+            "    fdb: learned {} moved {} aged {} evicted {} refused {} postponed {}\n",
+            fdb.learned, fdb.moved, fdb.aged, fdb.evicted, fdb.refused, fdb.postponed
         );
     }
     text

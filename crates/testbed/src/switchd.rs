@@ -16,6 +16,9 @@ use crate::{Namespace, Process, Signal, wait_until};
 /// Ample time for a start or an answer on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
 
+/// Runs the tests with so many workers in each switchd whose configuration does not say how many.
+const WORKERS: &str = "TESTBED_WORKERS";
+
 /// A running `switchd`. Dropping it kills it.
 ///
 /// It has a directory of its own, where its lock and its memory of changed interfaces are, so that many
@@ -25,6 +28,17 @@ pub struct Switchd {
     process: Process,
     words: Vec<String>,
     directory: TempDir,
+}
+
+/// The configuration, with as many workers as the environment asks for.
+fn with_workers(config: &str) -> String {
+    let workers = std::env::var(WORKERS).ok().filter(|_| !config.contains("workers ="));
+    let Some(workers) = workers else { return config.to_owned() };
+    let line = format!("[bridge]\nworkers = {workers}\n");
+    match config.split_once("[bridge]\n") {
+        Some((before, rest)) => format!("{before}{line}{rest}"),
+        None => format!("{line}{config}"),
+    }
 }
 
 impl Switchd {
@@ -61,7 +75,7 @@ impl Switchd {
         words.push(text(binary)?);
         if let Some(config) = config {
             let file = directory.path().join("switchd.toml");
-            fs::write(&file, config)?;
+            fs::write(&file, with_workers(config))?;
             words.extend(["--config".to_owned(), text(&file)?]);
         }
         words.extend(arguments.iter().map(|argument| (*argument).to_owned()));

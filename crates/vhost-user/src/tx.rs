@@ -42,6 +42,13 @@ impl From<Broken> for Refusal {
     }
 }
 
+impl Clone for VhostTx {
+    /// Another send half of the same port, for another thread.
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.device))
+    }
+}
+
 impl VhostTx {
     pub(crate) fn new(device: Arc<Device>) -> Self {
         Self { device, burst: Burst::new(), unpublished: 0 }

@@ -8,11 +8,13 @@ use tracing::info;
 
 use crate::answer::{no_answer, words};
 use crate::control::Control;
+use crate::to_workers::joined;
 
 impl Control {
     pub(super) fn show_bridge(&self) -> Result<Bridge, CallError> {
         let asked =
-            self.worker.ask(|bridge, _| (*bridge.settings(), bridge.fdb_len(), bridge.fdb_counters()));
+            self.workers.ask_all(|bridge, _| (*bridge.settings(), bridge.fdb_len(), bridge.fdb_counters()));
+        let asked = asked.and_then(|asked| joined(asked, |all, (.., more)| all.2.join(more)));
         let (settings, fdb_entries, fdb) = asked.map_err(no_answer)?;
         Ok(Bridge {
             name: self.config.bridge.name.clone(),
@@ -25,6 +27,7 @@ impl Control {
             vlan_filtering: settings.vlan.filtering,
             vlan_protocol: shown_protocol(settings.vlan.protocol),
             default_pvid: settings.vlan.default_pvid.map_or(0, Vid::get),
+            workers: self.workers.count(),
             fdb_entries,
             fdb_counters: FdbCounters {
                 learned: fdb.learned,
@@ -32,6 +35,7 @@ impl Control {
                 aged: fdb.aged,
                 evicted: fdb.evicted,
                 refused: fdb.refused,
+                postponed: fdb.postponed,
             },
         })
     }
@@ -49,7 +53,7 @@ impl Control {
             let message = "default_pvid is a VLAN, 1 to 4094, or 0 for none".to_owned();
             return Err(CallError::InvalidParameter(message));
         }
-        let set = self.worker.ask(move |bridge, now| {
+        let set = self.workers.change(move |bridge, now| {
             let new = settings_with(*bridge.settings(), &change);
             bridge.set_settings(new, now)
         });

@@ -11,7 +11,7 @@ use serde_json::json;
 use tracing::info;
 
 use crate::answer::no_answer;
-use crate::captures::{Capture, CaptureFeed, Filter, MAX_CAPTURES};
+use crate::captures::{Capture, CaptureFeed, Filter, MAX_CAPTURES, Rings};
 use crate::command::Command;
 use crate::control::Control;
 
@@ -51,15 +51,19 @@ impl Control {
             vlan: options.vlan,
             snaplen,
         };
-        let (id, deserted) = self.captures.begin(&options.ports, snaplen);
-        let (to_ring, ring) = RingBuffer::new(ROOM);
+        let (id, desk) = self.captures.begin(&options.ports, snaplen);
         let waits = Arc::new(AtomicBool::new(true));
-        let capture = Capture::new(id, filter, &ids, to_ring, Arc::clone(&waits));
+        let mut rings = Vec::new();
+        let begun = self.workers.hear(|begun| {
+            let (to_ring, ring) = RingBuffer::new(ROOM);
+            rings.push(ring);
+            let capture = Capture::new(id, filter, &ids, to_ring, Arc::clone(&waits));
+            Command::Capture(Box::new(capture), begun)
+        });
         // From now on nothing is missed.
-        self.worker.hear(|begun| Command::Capture(Box::new(capture), begun)).map_err(no_answer)?;
-        let worker = self.worker.clone();
-        let feed =
-            CaptureFeed { id, worker, before, after: Vec::new(), ring, waits, deserted, stopped: false };
+        begun.map_err(no_answer)?;
+        let (workers, rings) = (self.workers.clone(), Rings::new(rings));
+        let feed = CaptureFeed { id, workers, before, after: Vec::new(), rings, waits, desk, stopped: false };
         Ok(Answer::Upgrade(reply, Box::new(feed)))
     }
 }

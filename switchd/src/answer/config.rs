@@ -14,7 +14,7 @@ use tracing::info;
 
 use crate::answer::no_answer;
 use crate::control::Control;
-use crate::to_worker::NoAnswer;
+use crate::to_workers::NoAnswer;
 use crate::vlans;
 
 /// Places of the FDB that are read between two turns of the worker.
@@ -25,7 +25,7 @@ impl Control {
     pub(super) fn show_config(&self) -> Result<String, CallError> {
         let mut config = self.config.clone();
         let ids: Vec<PortId> = self.attachments.iter().map(|port| port.id).collect();
-        let asked = self.worker.ask(move |bridge, _| {
+        let asked = self.workers.ask(move |bridge, _| {
             let of = |id| Some((bridge.port_settings(id)?, vlans::of_port(bridge, id)));
             let settings: Vec<_> = ids.into_iter().map(of).collect();
             (*bridge.settings(), settings)
@@ -78,7 +78,7 @@ impl Control {
         let mut entries = Vec::new();
         let mut from = Some(0);
         while let Some(place) = from {
-            let (part, next) = self.worker.ask(move |bridge, _| {
+            let (part, next) = self.workers.ask(move |bridge, _| {
                 let (mut part, next) = bridge.fdb_part(place, PART);
                 part.retain(|entry| kind(entry.kind).is_some() && !bridge.is_device(entry.mac));
                 let with_vlan = part.into_iter().map(|entry| (entry, vlans::of_entry(bridge, &entry)));

@@ -7,6 +7,7 @@ use control::{CallError, hex};
 use crate::answer::no_answer;
 use crate::command::Command;
 use crate::control::Control;
+use crate::to_workers::joined_lists;
 
 impl Control {
     /// Every reason that has been one, at the port that is named or at any.
@@ -14,10 +15,11 @@ impl Control {
         let one = self.id_of(port)?;
         let all = self.attachments.iter().map(|attachment| attachment.id);
         let ids: Vec<PortId> = all.filter(|id| one.is_none_or(|one| one == *id)).collect();
-        let asked = self.worker.ask(move |bridge, _| {
-            ids.into_iter().map(|id| (id, bridge.counters(id).clone())).collect::<Vec<_>>()
+        let asked = self.workers.ask_all(move |bridge, _| {
+            ids.iter().map(|id| (*id, bridge.counters(*id).clone())).collect::<Vec<_>>()
         });
-        let counters = asked.map_err(no_answer)?;
+        let counters = asked.and_then(|asked| joined_lists(asked, |(_, all), (_, more)| all.join(more)));
+        let counters = counters.map_err(no_answer)?;
         let shown = DropReason::ALL.iter().map(|reason| self.show_reason(*reason, &counters));
         Ok(shown.filter(|reason| reason.frames > 0).collect())
     }
@@ -34,8 +36,8 @@ impl Control {
             let message = format!("there is no drop reason {reason}; ShowDrops tells those that there were");
             return Err(CallError::InvalidParameter(message));
         }
-        let now = self.worker.ask(|_, now| now).map_err(no_answer)?;
-        let mut frames = self.worker.hear(Command::DroppedFrames).map_err(no_answer)?;
+        let now = self.workers.ask(|_, now| now).map_err(no_answer)?;
+        let mut frames = self.workers.hear(Command::DroppedFrames).map_err(no_answer)?.concat();
         frames.retain(|frame| {
             port.is_none_or(|port| frame.ingress == port || frame.egress == Some(port))
                 && reason.is_none_or(|reason| frame.reason.name() == reason)

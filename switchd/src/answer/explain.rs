@@ -16,7 +16,7 @@ impl Control {
             let message = format!("a frame of {} bytes is longer than any port carries", frame.len());
             return Err(CallError::Refused(message));
         }
-        let asked = self.worker.ask(move |bridge, now| {
+        let asked = self.workers.ask(move |bridge, now| {
             bridge.explain(port, &Frame::parse(&frame, 0, None, Offload::default()), now)
         });
         let explained = asked.map_err(no_answer)?;

@@ -11,7 +11,7 @@ use tracing::debug;
 use crate::answer::vlan::vid;
 use crate::answer::{field, no_answer};
 use crate::control::Control;
-use crate::to_worker::ToWorker;
+use crate::to_workers::ToWorkers;
 
 /// Places of the table that are read between two turns of the worker, some 10 µs; the smallest table is no
 /// larger, so that a small FDB is told of as it is at one moment.
@@ -38,7 +38,7 @@ impl Wanted {
 
 /// Entries of an FDB, read from the worker as they are asked for.
 struct Parts {
-    worker: ToWorker,
+    workers: ToWorkers,
     wanted: Wanted,
     /// Names of the ports, by number.
     names: Vec<String>,
@@ -54,7 +54,7 @@ impl Iterator for Parts {
         loop {
             let from = self.from?;
             let wanted = self.wanted;
-            let part = self.worker.ask(move |bridge, now| {
+            let part = self.workers.ask(move |bridge, now| {
                 let ageing = bridge.settings().ageing_time;
                 let (mut entries, next) = match wanted.mac {
                     // In VLANs an address has as many entries as it has VLANs.
@@ -102,7 +102,7 @@ impl Parts {
 impl Control {
     pub(super) fn show_fdb(&self, filter: &FdbFilter) -> Result<Stream, CallError> {
         let fid = match filter.vlan.map(vid).transpose()? {
-            Some(vlan) => Some(self.worker.ask(move |bridge, _| bridge.fid(vlan)).map_err(no_answer)?),
+            Some(vlan) => Some(self.workers.ask(move |bridge, _| bridge.fid(vlan)).map_err(no_answer)?),
             None => None,
         };
         let wanted = Wanted {
@@ -115,7 +115,7 @@ impl Control {
         for attachment in &self.attachments {
             names[usize::from(attachment.id.0)].clone_from(&attachment.config.name);
         }
-        Ok(Box::new(Parts { worker: self.worker.clone(), wanted, names, from: Some(0), told: false }))
+        Ok(Box::new(Parts { workers: self.workers.clone(), wanted, names, from: Some(0), told: false }))
     }
 
     pub(super) fn make_entry(&mut self, entry: &NewFdbEntry, replace: bool) -> Result<(), CallError> {
@@ -132,7 +132,7 @@ impl Control {
         };
         let new = new_entry(entry.kind, index.map(|index| self.attachments[index].id))?;
         let vlan = entry.vlan.map(vid).transpose()?;
-        let made = self.worker.ask(move |bridge, now| {
+        let made = self.workers.change(move |bridge, now| {
             if replace {
                 bridge.replace_entry((address, vlan), new, now)
             } else {
@@ -156,7 +156,7 @@ impl Control {
         let address = mac(address)?;
         let vlan = vlan.map(vid).transpose()?;
         let id = self.id_of(port)?;
-        let removed = self.worker.ask(move |bridge, now| bridge.remove_entry((address, vlan), id, now));
+        let removed = self.workers.change(move |bridge, now| bridge.remove_entry((address, vlan), id, now));
         removed.map_err(no_answer)?.map_err(|error| self.refused(error))?;
         self.note_steering(id);
         debug!(mac = %address, port, "an entry was removed at run time");
@@ -172,7 +172,7 @@ impl Control {
         let id = self.id_of(port)?;
         let vlan = vlan.map(vid).transpose()?;
         let of_kind = kind.map(core_kind);
-        let removed = self.worker.ask(move |bridge, _| bridge.flush_in(vlan, id, of_kind));
+        let removed = self.workers.change(move |bridge, _| bridge.flush_in(vlan, id, of_kind));
         let removed = removed.map_err(no_answer)?;
         if kind.is_some() {
             self.note_steering(id);

@@ -6,11 +6,13 @@ use control::{CallError, types};
 use crate::answer::no_answer;
 use crate::control::Control;
 use crate::mirrors::looked_at;
+use crate::to_workers::joined_lists;
 
 impl Control {
     /// All mirrors, in the order of the configuration; one that waits for its port has copied nothing.
     pub(super) fn show_mirrors(&self) -> Result<Vec<types::Mirror>, CallError> {
-        let asked = self.worker.ask(|bridge, _| bridge.mirrors().cloned().collect::<Vec<_>>());
+        let asked = self.workers.ask_all(|bridge, _| bridge.mirrors().cloned().collect::<Vec<_>>());
+        let asked = asked.and_then(|asked| joined_lists(asked, |(_, all), (_, more)| all.join(more)));
         let running = asked.map_err(no_answer)?;
         let mirrors = &self.config.mirrors;
         let shown = |config: &MirrorConfig| {

@@ -12,6 +12,7 @@ use crate::answer::{no_answer, words};
 use crate::attachment::{Attachment, Held};
 use crate::command::Command;
 use crate::control::Control;
+use crate::to_workers::{NoAnswer, joined_lists};
 
 impl Control {
     pub(super) fn show_ports(&self, name: Option<&str>) -> Result<Vec<Port>, CallError> {
@@ -19,19 +20,25 @@ impl Control {
         let shown: Vec<&Attachment> =
             self.attachments.iter().filter(|port| one.is_none_or(|id| id == port.id)).collect();
         let ids: Vec<PortId> = shown.iter().map(|port| port.id).collect();
-        let asked = self.worker.ask(move |bridge, _| {
-            let of = |id: PortId| (id, (bridge.port_settings(id), bridge.counters(id).clone()));
-            ids.into_iter().map(of).collect::<HashMap<_, _>>()
+        let asked = self.workers.ask_all(move |bridge, _| {
+            let of = |id: &PortId| (*id, (bridge.port_settings(*id), bridge.counters(*id).clone()));
+            ids.iter().map(of).collect::<Vec<_>>()
         });
-        let mut known = asked.map_err(no_answer)?;
-        let losses = self.worker.hear(|reply| Command::SocketLosses(one, reply)).map_err(no_answer)?;
-        let losses: HashMap<PortId, u64> = losses.into_iter().collect();
+        let known = asked.and_then(|asked| joined_lists(asked, |(_, one), (_, other)| one.1.join(other.1)));
+        let mut known: HashMap<_, _> = known.map_err(no_answer)?.into_iter().collect();
+        let losses: HashMap<_, _> = self.socket_losses(one).map_err(no_answer)?.into_iter().collect();
         let shown = shown.into_iter().filter_map(|attachment| {
             let (settings, counters) = known.remove(&attachment.id)?;
             let lost = losses.get(&attachment.id).copied().unwrap_or_default();
             Some(self.show(attachment, &settings?, &counters, lost))
         });
         Ok(shown.collect())
+    }
+
+    /// Frames that the packet sockets of ports have lost, of one port or of each.
+    pub(crate) fn socket_losses(&self, one: Option<PortId>) -> Result<Vec<(PortId, u64)>, NoAnswer> {
+        let losses = self.workers.hear(|reply| Command::SocketLosses(one, reply))?;
+        joined_lists(losses, |(_, all), (_, more)| *all += more)
     }
 
     fn show(
@@ -64,7 +71,7 @@ impl Control {
         let backup = change.backup_port.as_deref().map(|name| (!name.is_empty()).then_some(name));
         let backup = backup.map(|name| self.id_of(name)).transpose()?;
         let wanted = change.clone();
-        let set = self.worker.ask(move |bridge, now| {
+        let set = self.workers.change(move |bridge, now| {
             let old = bridge.port_settings(port).ok_or(SettingsRefused::NoSuchPort(port))?;
             let new = settings_with(old, &wanted, backup);
             bridge.set_port_settings(port, new)?;

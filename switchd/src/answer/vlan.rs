@@ -8,6 +8,7 @@ use tracing::info;
 
 use crate::answer::{core_state, no_answer};
 use crate::control::Control;
+use crate::to_workers::joined_lists;
 use crate::vlans;
 
 /// The number of a VLAN that is named, if one is.
@@ -28,15 +29,21 @@ impl Control {
     pub(super) fn show_vlans(&self, port: Option<&str>) -> Result<Vec<Vlan>, CallError> {
         let one = self.id_of(port)?;
         let ids: Vec<PortId> = self.attachments.iter().map(|port| port.id).collect();
-        let asked = self.worker.ask(move |bridge, _| {
-            let bridge = &*bridge;
-            let ports = ids.into_iter().filter(|id| one.is_none_or(|one| one == *id));
+        let asked = self.workers.ask_all(move |bridge, _| {
+            let ports = ids.iter().copied().filter(|id| one.is_none_or(|one| one == *id));
             let shown = move |id, entry: VlanEntry| {
                 let VlanEntry { vid, .. } = entry;
                 (id, entry, bridge.private_role(vid), bridge.vlan_counters(id, vid))
             };
             let of = |id| bridge.vlans(id).map(move |entry| shown(id, entry));
             ports.flat_map(of).collect::<Vec<_>>()
+        });
+        let asked = asked.and_then(|asked| {
+            joined_lists(asked, |(.., all), (.., more)| {
+                if let (Some(all), Some(more)) = (all, more) {
+                    all.join(more);
+                }
+            })
         });
         let asked = asked.map_err(no_answer)?.into_iter();
         Ok(asked
@@ -96,11 +103,11 @@ impl Control {
     fn change_vlans(
         &mut self,
         port: &str,
-        change: impl FnOnce(&mut bridge::Bridge, PortId) -> Result<(), VlanRefused> + Send + 'static,
+        change: impl Fn(&mut bridge::Bridge, PortId) -> Result<(), VlanRefused> + Send + Sync + 'static,
     ) -> Result<(), CallError> {
         let index = self.steerable(port)?;
         let id = self.attachments[index].id;
-        let changed = self.worker.ask(move |bridge, _| change(bridge, id)).map_err(no_answer)?;
+        let changed = self.workers.change(move |bridge, _| change(bridge, id)).map_err(no_answer)?;
         changed.map_err(|error| CallError::Refused(error.words(&format!("port {port}"))))?;
         self.attachments[index].steered = true;
         Ok(())

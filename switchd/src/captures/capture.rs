@@ -36,17 +36,6 @@ impl Filter {
     }
 }
 
-/// What a port is in a capture.
-#[derive(Debug)]
-enum Interface {
-    /// Not captured.
-    None,
-    /// Described; of this number.
-    Known(u32),
-    /// To be described, by this block, before its first frame; so many found no room until now.
-    New(Box<[u8]>, u64),
-}
-
 /// Where a capture is written to.
 #[derive(Debug)]
 struct Ring {
@@ -64,10 +53,16 @@ impl Ring {
         !self.full
     }
 
-    /// Writes what there is room for.
-    fn put(&mut self, bytes: &[u8]) {
-        // Asked before.
-        let _ = self.bytes.push_entire_slice(bytes);
+    /// Writes one block of so many bytes, for which there is room; the reader sees all of it or nothing.
+    fn put(&mut self, bytes: usize, pieces: &[&[u8]]) {
+        let Ok(mut chunk) = self.bytes.write_chunk(bytes) else { return };
+        let (mut room, mut behind) = chunk.as_mut_slices();
+        for piece in pieces {
+            let (first, rest) = piece.split_at(room.len().min(piece.len()));
+            room.split_off_mut(..first.len()).into_iter().for_each(|room| room.copy_from_slice(first));
+            behind.split_off_mut(..rest.len()).into_iter().for_each(|room| room.copy_from_slice(rest));
+        }
+        chunk.commit_all();
     }
 }
 
@@ -76,8 +71,8 @@ impl Ring {
 pub(crate) struct Capture {
     id: u32,
     filter: Filter,
-    /// By port.
-    interfaces: Vec<Interface>,
+    /// By port: the number of its interface, if it is captured. The reader knows its description.
+    interfaces: Vec<Option<u32>>,
     /// By number of the interface.
     tallies: Vec<Tally>,
     ring: Ring,
@@ -99,7 +94,7 @@ impl Capture {
         let ring = Ring { bytes: ring, full: false };
         let mut capture = Self { id, filter, interfaces: Vec::new(), tallies, ring, waits, wrote: false };
         for (number, port) in (0..).zip(ports) {
-            *capture.place(*port) = Interface::Known(number);
+            *capture.place(*port) = Some(number);
         }
         capture
     }
@@ -112,37 +107,38 @@ impl Capture {
         self.tallies
     }
 
-    fn place(&mut self, port: PortId) -> &mut Interface {
+    fn place(&mut self, port: PortId) -> &mut Option<u32> {
         let place = usize::from(port.0);
         if place >= self.interfaces.len() {
-            self.interfaces.resize_with(place + 1, || Interface::None);
+            self.interfaces.resize(place + 1, None);
         }
         &mut self.interfaces[place]
     }
 
-    pub(super) fn add_port(&mut self, port: PortId, interface: Box<[u8]>) {
-        self.tallies.reserve(self.interfaces.len());
-        *self.place(port) = Interface::New(interface, 0);
+    fn number(&self, port: PortId) -> Option<u32> {
+        self.interfaces.get(usize::from(port.0)).copied().flatten()
+    }
+
+    pub(super) fn add_port(&mut self, port: PortId) {
+        *self.place(port) = Some(self.tallies.len() as u32);
+        self.tallies.push(Tally::default());
     }
 
     pub(super) fn forget(&mut self, port: PortId) {
-        if let Some(interface) = self.interfaces.get_mut(usize::from(port.0)) {
-            *interface = Interface::None;
-        }
+        *self.place(port) = None;
     }
 
-    /// Whether all there is to do with frames at a port is to count them, as there is no room.
-    pub(super) fn only_counts(&mut self, port: PortId) -> bool {
+    /// Whether all there is to do with frames is to count them, as there is no room.
+    pub(super) fn only_counts(&mut self) -> bool {
         let picks = self.filter.vlan.is_some() || self.filter.drops;
-        let undescribed = matches!(self.interfaces.get(usize::from(port.0)), Some(Interface::New(..)));
-        !picks && !undescribed && self.ring.full && !self.ring.has_room(0)
+        !picks && self.ring.full && !self.ring.has_room(0)
     }
 
     /// Counts frames that came in or went out at a port and are left out.
     pub(super) fn count(&mut self, port: PortId, way: Way, frames: usize) {
-        if let Some(Interface::Known(number)) = self.interfaces.get(usize::from(port.0))
+        if let Some(number) = self.number(port)
             && self.filter.wants(way)
-            && let Some(tally) = self.tallies.get_mut(*number as usize)
+            && let Some(tally) = self.tallies.get_mut(number as usize)
         {
             tally.received += frames as u64;
             tally.missed += frames as u64;
@@ -167,37 +163,18 @@ impl Capture {
         if !filter.wants(way) || !kind || filter.vlan.is_some_and(|wanted| wanted != vlan) {
             return;
         }
-        let Some(interface) = self.interfaces.get_mut(usize::from(port.0)) else { return };
-        let (number, new, undescribed) = match interface {
-            Interface::None => return,
-            Interface::Known(number) => (*number, &[][..], None),
-            Interface::New(block, missed) => (self.tallies.len() as u32, &**block, Some(missed)),
-        };
+        let Some(number) = self.number(port) else { return };
         let length = shown.len();
         let captured = length.min(filter.snaplen as usize);
         let whole = pcapng::packet_len(captured, tail);
-        let wanted = whole + new.len();
-        let has_room = self.ring.has_room(wanted);
-        if !has_room && let Some(missed) = undescribed {
-            // It has no number yet: what it misses is told once it has.
-            *missed += 1;
-            return;
-        }
+        let has_room = self.ring.has_room(whole);
         if has_room {
             let head = pcapng::packet_head(number, time, captured, length, tail);
             let fill = captured.next_multiple_of(4) - captured;
-            let mut put = |bytes: &[u8]| self.ring.put(bytes);
-            put(new);
-            put(&head);
-            shown.first(captured).into_iter().for_each(&mut put);
-            put(&[0; 4][..fill]);
-            put(tail.bytes());
-            put(&(whole as u32).to_le_bytes());
+            let [addresses, tags, rest] = shown.first(captured);
+            let length = (whole as u32).to_le_bytes();
+            self.ring.put(whole, &[&head, addresses, tags, rest, &[0; 4][..fill], tail.bytes(), &length]);
             self.wrote = true;
-        }
-        if let Interface::New(_, missed) = *interface {
-            *interface = Interface::Known(number);
-            self.tallies.push(Tally { received: missed, missed });
         }
         if let Some(tally) = self.tallies.get_mut(number as usize) {
             tally.received += 1;
@@ -255,8 +232,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_port_missed_before_it_was_described_is_counted_too() {
-        let (ring, mut reader) = rtrb::RingBuffer::new(256);
+    fn a_port_that_comes_later_is_counted_apart() {
+        let (ring, _reader) = rtrb::RingBuffer::new(256);
         let filter = Filter { incoming: true, outgoing: true, drops: false, vlan: None, snaplen: 64 };
         let mut capture = Capture::new(1, filter, &[PortId(0)], ring, Arc::default());
         let tail = Tail::new(Way::In, None);
@@ -264,12 +241,12 @@ mod tests {
             capture.write(PortId(port), Way::In, 0, false, 0, &tail, &Shown::raw((&[0; 60], None)));
         };
         (0..3).for_each(|_| write(&mut capture, 0));
-        capture.add_port(PortId(1), pcapng::interface("late", 64).into());
-        (0..3).for_each(|_| write(&mut capture, 1));
-        let ready = reader.slots();
-        reader.read_chunk(ready).unwrap().commit_all();
-        write(&mut capture, 1);
-        assert_eq!(capture.end(), [Tally { received: 3, missed: 1 }, Tally { received: 4, missed: 3 }]);
+        write(&mut capture, 7);
+        capture.add_port(PortId(7));
+        (0..2).for_each(|_| write(&mut capture, 7));
+        capture.forget(PortId(0));
+        write(&mut capture, 0);
+        assert_eq!(capture.end(), [Tally { received: 3, missed: 1 }, Tally { received: 2, missed: 2 }]);
     }
 
     #[test]
@@ -284,16 +261,16 @@ mod tests {
         let packet = pcapng::packet_len(60, &tail);
         let fit = 1024 / packet;
         (0..fit).for_each(|_| write(&mut capture));
-        assert!(!capture.only_counts(PortId(0)), "nothing was left out so far");
+        assert!(!capture.only_counts(), "nothing was left out so far");
         write(&mut capture);
-        assert!(capture.only_counts(PortId(0)));
+        assert!(capture.only_counts());
         capture.count(PortId(0), Way::In, 10);
         capture.count(PortId(0), Way::Out, 10);
         // Room for one, and that is not much.
         reader.read_chunk(127 - (1024 - fit * packet)).unwrap().commit_all();
-        assert!(capture.only_counts(PortId(0)));
+        assert!(capture.only_counts());
         reader.read_chunk(1).unwrap().commit_all();
-        assert!(!capture.only_counts(PortId(0)));
+        assert!(!capture.only_counts());
         write(&mut capture);
         let seen = Tally { received: fit as u64 + 12, missed: 11 };
         assert_eq!(capture.end(), [seen]);
@@ -302,6 +279,6 @@ mod tests {
         filter.vlan = Some(7);
         let mut picky = Capture::new(1, filter, &[PortId(0)], rtrb::RingBuffer::new(8).0, Arc::default());
         picky.ring.full = true;
-        assert!(!picky.only_counts(PortId(0)));
+        assert!(!picky.only_counts());
     }
 }

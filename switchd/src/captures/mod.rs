@@ -10,7 +10,7 @@ mod running;
 use bridge::{Bridge, DropReason, Lost, PortId};
 pub(crate) use capture::{Capture, Filter, Shown};
 use control::pcapng::{Tail, Tally, Way};
-pub(crate) use feed::CaptureFeed;
+pub(crate) use feed::{CaptureFeed, Rings};
 use frame::Frame;
 use ports::Batch;
 use ports::batch::MAX_BATCH;
@@ -54,10 +54,10 @@ impl Captures {
         self.running.push(capture);
     }
 
-    /// Gives a capture one more port, which `interface`, a block, describes.
-    pub(crate) fn add_port(&mut self, id: u32, port: PortId, interface: Box<[u8]>) {
+    /// Gives a capture one more port, of which its reader knows.
+    pub(crate) fn add_port(&mut self, id: u32, port: PortId) {
         if let Some(capture) = self.running.iter_mut().find(|capture| capture.id() == id) {
-            capture.add_port(port, interface);
+            capture.add_port(port);
         }
     }
 
@@ -125,7 +125,7 @@ impl Captures {
 
     /// Whether all there is to do with these frames is to count them, as no capture has room; does it then.
     fn only_count(&mut self, port: PortId, way: Way, frames: usize) -> bool {
-        let only_count = self.running.iter_mut().all(|capture| capture.only_counts(port));
+        let only_count = self.running.iter_mut().all(Capture::only_counts);
         if only_count {
             self.running.iter_mut().for_each(|capture| capture.count(port, way, frames));
         }

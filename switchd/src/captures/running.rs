@@ -1,13 +1,13 @@
 //! The captures that control has begun: how many there are, and which ports each wants to see.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bridge::PortId;
 use control::pcapng;
 
 use crate::command::Command;
-use crate::to_worker::ToWorker;
+use crate::to_workers::ToWorkers;
 
 /// What is known of a capture while its client is there.
 #[derive(Debug)]
@@ -16,7 +16,31 @@ struct Known {
     /// The names of its ports; none for all.
     names: Vec<String>,
     snaplen: u32,
-    deserted: Weak<AtomicBool>,
+    desk: Weak<Desk>,
+}
+
+/// What is laid out for whoever sends a capture on.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    /// None of its ports is left.
+    deserted: AtomicBool,
+    /// Descriptions of ports that have come.
+    interfaces: Mutex<Vec<u8>>,
+}
+
+impl Desk {
+    pub(super) fn is_deserted(&self) -> bool {
+        self.deserted.load(Ordering::Relaxed)
+    }
+
+    /// Moves the descriptions of ports that have come to the end of `to`.
+    pub(super) fn take(&self, to: &mut Vec<u8>) {
+        to.append(&mut self.interfaces());
+    }
+
+    fn interfaces(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.interfaces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// All of them.
@@ -29,24 +53,25 @@ pub(crate) struct Running {
 impl Running {
     /// How many there are.
     pub(crate) fn count(&mut self) -> usize {
-        self.known.retain(|known| known.deserted.strong_count() > 0);
+        self.known.retain(|known| known.desk.strong_count() > 0);
         self.known.len()
     }
 
-    /// A new one: its number, and what says once that none of its ports is left.
-    pub(crate) fn begin(&mut self, names: &[String], snaplen: u32) -> (u32, Arc<AtomicBool>) {
+    /// A new one: its number, and its desk.
+    pub(crate) fn begin(&mut self, names: &[String], snaplen: u32) -> (u32, Arc<Desk>) {
         self.begun += 1;
-        let deserted = Arc::new(AtomicBool::new(false));
+        let desk = Arc::new(Desk::default());
         let names = names.to_vec();
-        self.known.push(Known { id: self.begun, names, snaplen, deserted: Arc::downgrade(&deserted) });
-        (self.begun, deserted)
+        self.known.push(Known { id: self.begun, names, snaplen, desk: Arc::downgrade(&desk) });
+        (self.begun, desk)
     }
 
     /// A port was added: those that want to see it do from now on.
-    pub(crate) fn port_added(&self, port: PortId, name: &str, worker: &ToWorker) {
+    pub(crate) fn port_added(&self, port: PortId, name: &str, workers: &ToWorkers) {
         for known in self.known.iter().filter(|known| known.wants(name)) {
-            let interface = pcapng::interface(name, known.snaplen).into();
-            worker.send(Command::CapturePort { id: known.id, port, interface });
+            let Some(desk) = known.desk.upgrade() else { continue };
+            desk.interfaces().extend(pcapng::interface(name, known.snaplen));
+            workers.tell_all(|| Command::CapturePort { id: known.id, port });
         }
     }
 
@@ -54,9 +79,9 @@ impl Running {
     pub(crate) fn ports_left<'a>(&self, names: impl Iterator<Item = &'a str> + Clone) {
         for known in &self.known {
             if !names.clone().any(|name| known.wants(name))
-                && let Some(deserted) = known.deserted.upgrade()
+                && let Some(desk) = known.desk.upgrade()
             {
-                deserted.store(true, Ordering::Relaxed);
+                desk.deserted.store(true, Ordering::Relaxed);
             }
         }
     }

@@ -114,7 +114,12 @@ fn fdb(page: &mut Page<'_>, known: &Snapshot) -> Result<(), Error> {
     page.plain_counter("fdb_moved", "Stations that moved to another port", known.fdb.moved)?;
     page.plain_counter("fdb_aged", "Stations that were forgotten after their ageing time", known.fdb.aged)?;
     page.plain_counter("fdb_evicted", "Stations that made room for others in a full FDB", known.fdb.evicted)?;
-    page.plain_counter("fdb_refused", "Times that a station found no room in the FDB", known.fdb.refused)
+    page.plain_counter("fdb_refused", "Times that a station found no room in the FDB", known.fdb.refused)?;
+    page.plain_counter(
+        "fdb_postponed",
+        "Times that learning waited for a later frame as another worker was far behind",
+        known.fdb.postponed,
+    )
 }
 
 fn pace(page: &mut Page<'_>, known: &Snapshot) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use super::Reloads;
 use crate::command::Command;
 use crate::control::Control;
 use crate::pace::Pace;
-use crate::to_worker::NoAnswer;
+use crate::to_workers::{NoAnswer, joined};
 
 /// All of it.
 #[derive(Debug)]
@@ -53,8 +53,8 @@ impl Control {
         self.look();
         let ids: Vec<_> = self.attachments.iter().map(|port| port.id).collect();
         let asked = ids.clone();
-        let (settings, entries, dynamic, fdb, known) = self.worker.ask(move |bridge, _| {
-            let known = asked.into_iter().map(|id| {
+        let asked = self.workers.ask_all(move |bridge, _| {
+            let known = asked.iter().map(|&id| {
                 let state = bridge.port_settings(id).map_or(PortState::Disabled, |settings| settings.state);
                 (state, bridge.stations(id), bridge.counters(id).clone())
             });
@@ -62,8 +62,13 @@ impl Control {
             let dynamic = bridge.fdb_dynamic_len();
             (*bridge.settings(), bridge.fdb_len(), dynamic, bridge.fdb_counters(), known)
         })?;
-        let losses = self.worker.hear(|reply| Command::SocketLosses(None, reply))?;
-        let pace = self.worker.hear(Command::Pace)?;
+        let (settings, entries, dynamic, fdb, known) = joined(asked, |all, more| {
+            all.3.join(more.3);
+            let ports = all.4.iter_mut().zip(more.4);
+            ports.for_each(|((.., counters), (.., more))| counters.join(more));
+        })?;
+        let losses = self.socket_losses(None)?;
+        let pace = self.workers.hear(Command::Pace)?;
         let ports = self.attachments.iter().zip(known).map(|(port, (state, stations, counters))| {
             let held = port.held.as_ref();
             let lost = losses.iter().find(|(id, _)| *id == port.id);
@@ -88,7 +93,7 @@ impl Control {
             entries,
             dynamic,
             fdb,
-            pace: vec![pace],
+            pace,
             ports: ports.collect(),
         })
     }

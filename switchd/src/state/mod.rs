@@ -15,7 +15,7 @@ use bridge::{Bridge, FdbCounters, FdbEntry, FdbPlace, Moment, PortCounters, Port
 use config::{Config, StaticEntry};
 use frame::MacAddr;
 pub(crate) use head::Known;
-use head::{Head, fill};
+use head::{Head, PortHead, fill};
 use places::Places;
 use ports::{Batch, InHand};
 use region::{Region, Unreadable};
@@ -25,7 +25,7 @@ use crate::answer::{bridge_settings_with, settings_with};
 use crate::assembly::{bridge_settings, find, settings_of};
 use crate::attachment::Attachment;
 use crate::open::Opened;
-use crate::store::{Inherited, Store};
+use crate::store::{Inherited, Store, name_of_in_hand};
 use crate::{steered, vlans};
 
 /// What an earlier process knew.
@@ -82,10 +82,10 @@ impl State {
         self.head.ports.iter().map(|port| (port.name.clone(), port.socket_lost)).collect()
     }
 
-    /// What has become of a port.
-    pub(crate) fn heir_of(&self, port: PortId, attachments: &[Attachment]) -> Option<PortId> {
-        let name = &self.head.ports.iter().find(|head| head.id == port.0)?.name;
-        find(attachments, name)
+    /// What has become of the ports that there are still, by their numbers of that time.
+    pub(crate) fn heirs(&self, attachments: &[Attachment]) -> HashMap<PortId, PortId> {
+        let heir = |head: &PortHead| Some((PortId(head.id), find(attachments, &head.name)?));
+        self.head.ports.iter().filter_map(heir).collect()
     }
 
     /// Lets the heirs go on: with what was counted, and on ports that have the device that they had, with what was
@@ -214,8 +214,9 @@ fn changed_entries(before: Option<&Config>, now: &Config) -> HashSet<MacAddr> {
 /// Where the state is written, if it is kept at all.
 pub(crate) struct Memory {
     region: Option<Region>,
-    /// Where frames lie between two ports.
-    in_hand: Option<InHand>,
+    /// Where frames lie between two ports: of each worker.
+    in_hand: Vec<InHand>,
+    store: Store,
     places: Places,
     configuration: String,
     restarts: u64,
@@ -230,7 +231,8 @@ impl Memory {
     pub(crate) fn open(inherited: &mut Inherited, store: Store) -> anyhow::Result<(Self, Option<State>)> {
         let mut memory = Self {
             region: None,
-            in_hand: None,
+            in_hand: inherited.in_hand().into_iter().filter_map(InHand::adopt).collect(),
+            store,
             places: Places::beside(1),
             configuration: String::new(),
             restarts: 0,
@@ -238,14 +240,6 @@ impl Memory {
         if !store.used {
             return Ok((memory, None));
         }
-        memory.in_hand = Some(match inherited.in_hand().and_then(InHand::adopt) {
-            Some(left) => left,
-            None => {
-                let new = InHand::new()?;
-                store.keep_in_hand(new.as_fd());
-                new
-            }
-        });
         match inherited.state().map(Region::adopt) {
             Some(Ok((region, payload))) => match memory.read(&region, &payload) {
                 Some(state) => {
@@ -292,17 +286,25 @@ impl Memory {
         self.region.as_ref().map(AsFd::as_fd)
     }
 
-    /// Where the frames lie that are between two ports.
-    pub(crate) fn in_hand(&self) -> Option<BorrowedFd<'_>> {
-        self.in_hand.as_ref().map(AsFd::as_fd)
+    /// Where the frames lie that are between two ports, by the names in the store.
+    pub(crate) fn in_hand(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
+        self.in_hand.iter().enumerate().map(|(worker, memory)| (name_of_in_hand(worker), memory.as_fd()))
     }
 
-    /// Room for the frames of a turn: such as outlives this process, if anything is kept.
+    /// Room for the frames of a turn of each worker: such as outlives this process, if anything is kept.
     ///
     /// # Errors
-    /// As `mmap(2)`.
-    pub(crate) fn batch(&self) -> io::Result<Batch> {
-        self.in_hand.as_ref().map_or_else(|| Ok(Batch::new()), Batch::in_hand)
+    /// As `memfd_create(2)` and `mmap(2)`.
+    pub(crate) fn batches(&mut self, workers: usize) -> io::Result<Vec<Batch>> {
+        if !self.store.used {
+            return Ok((0..workers).map(|_| Batch::new()).collect());
+        }
+        for worker in self.in_hand.len()..workers {
+            let new = InHand::new()?;
+            self.store.keep(&name_of_in_hand(worker), new.as_fd());
+            self.in_hand.push(new);
+        }
+        self.in_hand.iter().take(workers).map(Batch::in_hand).collect()
     }
 
     /// Processes that took up where another had ended, this one included.

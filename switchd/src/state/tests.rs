@@ -105,7 +105,8 @@ fn what_was_saved_is_handed_over() {
 fn memory(region: Region) -> Memory {
     Memory {
         region: Some(region),
-        in_hand: None,
+        in_hand: Vec::new(),
+        store: Store { used: false },
         places: Places::beside(0),
         configuration: String::new(),
         restarts: 0,

@@ -34,25 +34,28 @@ pub(crate) struct Cable {
 impl Cable {
     /// Makes the TAP `device` in a namespace, up, without addresses, and holds its descriptor.
     pub(crate) fn tap(namespace: &Namespace, device: &str, offload: bool) -> Self {
-        let options = TapOptions { device: device.to_owned(), offload, persist: false, owner: None };
-        let port = namespace.enter(|| ports::tap::open(&options)).unwrap().unwrap();
+        let options =
+            TapOptions { device: device.to_owned(), offload, persist: false, owner: None, queues: 1 };
+        let mut port = namespace.enter(|| ports::tap::open(&options)).unwrap().unwrap();
         namespace.run(&format!("sysctl -q -w net.ipv6.conf.{device}.disable_ipv6=1")).unwrap();
         namespace.ip(&format!("link set {device} up")).unwrap();
         let handle = Some(port.handle);
-        Self { rx: Box::new(port.rx), tx: Box::new(port.tx), handle, batch: Batch::new() }
+        Self { rx: Box::new(port.rx.remove(0)), tx: Box::new(port.tx), handle, batch: Batch::new() }
     }
 
     /// A packet socket on a device that exists.
     pub(crate) fn raw(namespace: &Namespace, device: &str) -> Self {
         let options = RawOptions {
+            queues: 1,
             device: device.to_owned(),
             offload: true,
             qdisc_bypass: false,
             mark: None,
             short_header: false,
         };
-        let port = namespace.enter(|| ports::raw::open(&options)).unwrap().unwrap();
-        Self { rx: Box::new(port.rx), tx: Box::new(port.tx), handle: None, batch: Batch::new() }
+        let mut port = namespace.enter(|| ports::raw::open(&options)).unwrap().unwrap();
+        let (rx, tx) = (port.rx.remove(0), port.tx.remove(0));
+        Self { rx: Box::new(rx), tx: Box::new(tx), handle: None, batch: Batch::new() }
     }
 
     /// Writes an offload header of 12 bytes and a frame as they are, right or wrong; the errno if the kernel

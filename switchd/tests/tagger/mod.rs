@@ -43,8 +43,10 @@ impl Tagger {
 
     /// The same where what comes in carries other tags than what goes out.
     pub(crate) fn start_with(host: &Namespace, out: &[Tag], into: &[Tag], addresses: &[String]) -> Self {
-        let tap = TapOptions { device: DEVICE.to_owned(), offload: true, persist: false, owner: None };
+        let tap =
+            TapOptions { device: DEVICE.to_owned(), offload: true, persist: false, owner: None, queues: 1 };
         let raw = RawOptions {
+            queues: 1,
             device: "eth0".to_owned(),
             offload: true,
             qdisc_bypass: false,
@@ -79,8 +81,8 @@ fn carry(mut poll: Poll, mut tap: TapPort, mut raw: RawPort, out: &[Tag], into: 
     let watch = |fd: RawFd, token| {
         poll.registry().register(&mut SourceFd(&fd), Token(token), Interest::READABLE).unwrap();
     };
-    watch(tap.rx.fd(), 0);
-    watch(raw.rx.fd(), 1);
+    watch(tap.rx[0].fd(), 0);
+    watch(raw.rx[0].fd(), 1);
     let mut events = Events::with_capacity(4);
     let mut batch = Batch::new();
     loop {
@@ -90,8 +92,8 @@ fn carry(mut poll: Poll, mut tap: TapPort, mut raw: RawPort, out: &[Tag], into: 
         }
         for event in events.iter() {
             match event.token() {
-                Token(0) => drain(&mut tap.rx, &mut batch, |frame| push(frame, out, &mut raw.tx)),
-                Token(1) => drain(&mut raw.rx, &mut batch, |frame| pop(frame, into, &mut tap.tx)),
+                Token(0) => drain(&mut tap.rx[0], &mut batch, |frame| push(frame, out, &mut raw.tx[0])),
+                Token(1) => drain(&mut raw.rx[0], &mut batch, |frame| pop(frame, into, &mut tap.tx)),
                 _ => return,
             }
         }

@@ -4,6 +4,7 @@
 pub mod denied;
 pub mod descriptor;
 pub mod ethtool;
+pub mod fanout;
 pub mod gather;
 pub mod guest_memory;
 pub mod inherited;

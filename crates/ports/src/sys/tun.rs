@@ -36,6 +36,18 @@ pub fn set_iff(fd: BorrowedFd<'_>, name: &str, flags: i32) -> io::Result<()> {
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) })
 }
 
+/// `TUNSETQUEUE`: takes a descriptor of several off the frames that come in; what lies in it is lost. It stays one of
+/// the interface, and can be written to.
+///
+/// # Errors
+/// `EINVAL` where the interface takes one descriptor only, or this one is off already.
+pub fn detach_queue(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mut request = empty_request();
+    request.ifr_ifru.ifru_flags = libc::IFF_DETACH_QUEUE as libc::c_short;
+    // SAFETY: TUNSETQUEUE reads one `ifreq`, which `request` is, alive for the call.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETQUEUE as _, &raw mut request) })
+}
+
 /// `TUNGETIFF`: the present name of this descriptor's interface, in whatever network namespace it is.
 ///
 /// # Errors
@@ -46,7 +58,7 @@ pub fn interface_name(fd: BorrowedFd<'_>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EILSEQ))
 }
 
-/// `TUNGETIFF`: the `IFF_*` with which this descriptor was attached.
+/// `TUNGETIFF`: the `IFF_*` with which this descriptor was attached, and `IFF_DETACH_QUEUE` if it was taken off since.
 ///
 /// # Errors
 /// `EBADFD` when the interface was deleted; `ENOTTY` and others where the descriptor is something else.

@@ -1,6 +1,8 @@
 //! A namespace for the switch, hosts on veths, and small steps that the tests share.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod flows;
+
 use std::time::{Duration, Instant};
 
 use frame::Frame;
@@ -31,7 +33,14 @@ pub(crate) fn pair(mtu: u32) -> (Namespace, Namespace) {
 }
 
 pub(crate) fn options(device: &str) -> RawOptions {
-    RawOptions { device: device.into(), offload: true, qdisc_bypass: false, mark: None, short_header: false }
+    RawOptions {
+        device: device.into(),
+        offload: true,
+        qdisc_bypass: false,
+        mark: None,
+        short_header: false,
+        queues: 1,
+    }
 }
 
 pub(crate) fn open(namespace: &Namespace, options: &RawOptions) -> RawPort {
@@ -45,6 +54,42 @@ pub(crate) fn frame(tags: &[[u8; 4]], len: usize) -> Vec<u8> {
     bytes.extend(EXPERIMENT);
     bytes.extend((2..len).map(|at| at as u8));
     bytes
+}
+
+/// A datagram of IPv4 with `len` bytes behind the two addresses, of the flow that `port` names or of its other direction;
+/// `number` is in it. Without a checksum, which UDP need not have.
+pub(crate) fn datagram(port: u16, back: bool, number: u32, len: usize) -> Vec<u8> {
+    let mut ends = [([198, 18, 0, 1], port), ([198, 18, 0, 2], 7)];
+    let mut macs = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
+    if back {
+        ends.reverse();
+        macs.reverse();
+    }
+    let [(from, from_port), (to, to_port)] = ends;
+    let be = |value: usize| u16::try_from(value).unwrap().to_be_bytes();
+    let mut ip = [&[0x45, 0][..], &be(len - 2), &[0, 0, 0x40, 0, 64, 17, 0, 0], &from, &to].concat();
+    let sum: u32 = ip.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    let sum = !(((sum & 0xffff) + (sum >> 16)) as u16);
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut bytes = [&macs[1][..], &macs[0], &[0x08, 0x00], &ip].concat();
+    bytes.extend([from_port.to_be_bytes(), to_port.to_be_bytes(), be(len - 22), [0, 0]].concat());
+    bytes.extend(number.to_be_bytes());
+    bytes.resize(12 + len, 0xab);
+    bytes
+}
+
+/// What [`datagram`] was given: the flow's port, whether it is of the other direction, the number. `None` for any other
+/// frame.
+pub(crate) fn read_datagram(bytes: &[u8]) -> Option<(u16, bool, u32)> {
+    let bytes = if bytes.get(12..14)? == [0x81, 0x00] { bytes.get(16..)? } else { bytes.get(12..)? };
+    let back = match bytes.get(14..22)? {
+        [198, 18, 0, 1, 198, 18, 0, 2] => false,
+        [198, 18, 0, 2, 198, 18, 0, 1] => true,
+        _ => return None,
+    };
+    let port = bytes.get(if back { 24..26 } else { 22..24 })?;
+    let number = bytes.get(30..34)?;
+    Some((u16::from_be_bytes(port.try_into().unwrap()), back, u32::from_be_bytes(number.try_into().unwrap())))
 }
 
 /// Whether a descriptor becomes readable, or says that something is wrong with it.
@@ -81,6 +126,28 @@ pub(crate) fn receive_each(rx: &mut dyn RxQueue, wanted: usize, mut each: impl F
         }
     }
     assert_eq!(count, wanted, "frames received");
+}
+
+/// Receives from whichever queue has something until `wanted` frames came; each with the number of its queue.
+pub(crate) fn receive_from_any<Q: RxQueue>(queues: &mut [Q], wanted: usize) -> Vec<(usize, Vec<u8>)> {
+    let mut poll = Poll::new().unwrap();
+    for (at, queue) in queues.iter().enumerate() {
+        poll.registry().register(&mut SourceFd(&queue.fd()), Token(at), Interest::READABLE).unwrap();
+    }
+    let (mut events, mut got) = (Events::with_capacity(queues.len()), Vec::new());
+    let deadline = Instant::now() + PATIENCE;
+    while got.len() < wanted {
+        let left = deadline.saturating_duration_since(Instant::now());
+        assert!(!left.is_zero(), "{} of {wanted} frames came", got.len());
+        poll.poll(&mut events, Some(left)).unwrap();
+        for event in &events {
+            let Token(at) = event.token();
+            let (frames, drained) = drain(&mut queues[at]);
+            assert_eq!(drained, Drained::Empty);
+            got.extend(frames.into_iter().map(|frame| (at, frame)));
+        }
+    }
+    got
 }
 
 /// What is there now, without waiting.

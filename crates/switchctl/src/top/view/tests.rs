@@ -74,6 +74,7 @@ fn sample(start: Instant, seconds: u64) -> Sample {
             vlan_filtering: false,
             vlan_protocol: VlanProtocol::Dot1q,
             default_pvid: 1,
+            workers: 1,
             fdb_entries: 2,
             fdb_counters: FdbCounters::default(),
         },

@@ -50,7 +50,8 @@ pub(crate) fn run(options: &BareLoop) -> Result<()> {
 
 fn on_taps(devices: &[String]) -> Result<()> {
     let open = |device: &String| -> Result<TapHandle> {
-        let options = TapOptions { device: device.clone(), offload: true, persist: false, owner: None };
+        let options =
+            TapOptions { device: device.clone(), offload: true, persist: false, owner: None, queues: 1 };
         Ok(tap::open(&options)?.handle)
     };
     let taps = devices.iter().map(open).collect::<Result<Vec<_>>>()?;
@@ -84,6 +85,7 @@ fn on_packet_sockets(devices: &[String]) -> Result<()> {
     let mut exclusive = Exclusive::new(MARK)?;
     let mut open = |device: &String| -> Result<RawPort> {
         let options = RawOptions {
+            queues: 1,
             device: device.clone(),
             offload: true,
             qdisc_bypass: false,
@@ -98,12 +100,12 @@ fn on_packet_sockets(devices: &[String]) -> Result<()> {
     println!("forwarding");
     let mut batch = Batch::new();
     loop {
-        let (from_left, from_right) = wait(left.rx.as_fd(), right.rx.as_fd())?;
+        let (from_left, from_right) = wait(left.rx[0].as_fd(), right.rx[0].as_fd())?;
         if from_left {
-            carry(&mut left.rx, &mut right.tx, &mut batch);
+            carry(&mut left.rx[0], &mut right.tx[0], &mut batch);
         }
         if from_right {
-            carry(&mut right.rx, &mut left.tx, &mut batch);
+            carry(&mut right.rx[0], &mut left.tx[0], &mut batch);
         }
     }
 }

@@ -45,7 +45,8 @@ pub(super) fn move_to_hosts(switch: &Namespace, ports: &[String], hosts: &[&Name
 /// Makes TAPs that we hold, their interfaces in the switch's namespace.
 pub(super) fn held_taps(switch: &Namespace, ports: &[String]) -> Result<Vec<TapHandle>> {
     let open = |port: &String| -> Result<TapHandle> {
-        let options = TapOptions { device: port.clone(), offload: false, persist: false, owner: None };
+        let options =
+            TapOptions { device: port.clone(), offload: false, persist: false, owner: None, queues: 1 };
         Ok(tap::open(&options)?.handle)
     };
     let taps = switch.enter(|| ports.iter().map(open).collect::<Result<Vec<_>>>())??;
