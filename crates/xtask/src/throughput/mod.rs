@@ -65,13 +65,16 @@ pub(crate) struct Throughput {
     #[arg(long)]
     rounds: Option<usize>,
     /// Compare switchd with VLAN filtering and without instead
-    #[arg(long, conflicts_with_all = ["subjects", "watched", "before"])]
+    #[arg(long, conflicts_with_all = ["subjects", "workers", "watched", "before"])]
     vlan: bool,
+    /// Compare switchd with two workers, which run on both cores, with one instead
+    #[arg(long, conflicts_with_all = ["subjects", "watched", "before"])]
+    workers: bool,
     /// Compare switchd that is looked at, by a capture that nobody reads and by a mirror, with itself instead
     #[arg(long, conflicts_with_all = ["subjects", "before"])]
     watched: bool,
     /// Compare ports on the memory of virtual machines instead, with DPDK's dpdk-testpmd as two of them
-    #[arg(long, conflicts_with_all = ["subjects", "only", "wiring", "vlan", "watched"])]
+    #[arg(long, conflicts_with_all = ["subjects", "only", "wiring", "vlan", "workers", "watched"])]
     vhost_user: bool,
     /// Compare switchd with this other build of it instead
     #[arg(long, value_name = "SWITCHD", conflicts_with = "subjects")]
@@ -174,6 +177,7 @@ impl Throughput {
         let wanted = match self.subjects.as_slice() {
             _ if self.vhost_user && self.before.is_none() => &subject::ON_SHARED_MEMORY[..],
             _ if self.vlan => &[Subject::Switchd, Subject::Filtering][..],
+            _ if self.workers => &[Subject::Switchd, Subject::Workers],
             _ if self.watched => &[Subject::Switchd, Subject::Captured, Subject::Mirrored],
             _ if self.before.is_some() => &[Subject::Switchd, Subject::Before],
             [] => &subject::ALL[..],
@@ -191,7 +195,7 @@ impl Throughput {
 
     /// Whether switchd is compared with itself.
     fn with_itself(&self) -> bool {
-        self.vlan || self.watched || self.before.is_some()
+        self.vlan || self.workers || self.watched || self.before.is_some()
     }
 
     fn chapters(&self) -> Vec<Chapter> {

@@ -48,6 +48,8 @@ pub(crate) enum Subject {
     Switchd,
     /// switchd with `vlan_filtering`
     Filtering,
+    /// switchd with two workers, on both cores
+    Workers,
     /// switchd with a capture of all that passes, which nobody reads
     Captured,
     /// switchd with a mirror of what comes in on the first port to one more, where nobody reads
@@ -92,6 +94,7 @@ impl Subject {
             Self::BareLoop => "bare loop",
             Self::Switchd => "switchd",
             Self::Filtering => "switchd, VLANs",
+            Self::Workers => "switchd, 2 workers",
             Self::Captured => "switchd, captured",
             Self::Mirrored => "switchd, mirrored",
             Self::Before => "switchd, before",
@@ -108,9 +111,12 @@ impl Subject {
     pub(crate) fn process(self) -> Option<&'static str> {
         match self {
             Self::BareLoop => Some("xtask"),
-            Self::Switchd | Self::Filtering | Self::Captured | Self::Mirrored | Self::Before => {
-                Some("switchd")
-            }
+            Self::Switchd
+            | Self::Filtering
+            | Self::Workers
+            | Self::Captured
+            | Self::Mirrored
+            | Self::Before => Some("switchd"),
             Self::LinuxBridge | Self::LinuxBridgeNf => None,
             Self::OpenVSwitch => Some("ovs-vswitchd"),
             Self::OpenVSwitchDpdk => Some("ovs-vswitchd-dpdk"),
@@ -128,6 +134,7 @@ impl Subject {
             }
             Self::Switchd => "a release build as it is; raw ports are exclusive, as by default here",
             Self::Filtering => "the same with vlan_filtering, all ports untagged in VLAN 1",
+            Self::Workers => "the same with workers = 2, which run on both cores, that of the traffic too",
             Self::Captured => "the same with a capture of all that passes, which nobody reads",
             Self::Mirrored => {
                 "the same with a mirror of what comes in on the first port to one more, where nobody reads"

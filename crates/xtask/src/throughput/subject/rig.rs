@@ -14,7 +14,7 @@ use testbed::{Namespace, Process, wait_until};
 use super::{Subject, Wiring, openvswitch, wire};
 use crate::interrupt::Interrupt;
 use crate::throughput::traffic::{Counters, Flow, Load, Plug, SHORTEST, introduce, trial};
-use crate::throughput::{Programs, SWITCH_CORE};
+use crate::throughput::{Programs, SENDER_CORE, SWITCH_CORE};
 
 /// Address of the second host.
 pub(crate) const FAR: &str = "198.18.0.2";
@@ -187,22 +187,23 @@ fn capture(directory: &Path) -> Result<control::capture::Capture> {
         .capture(&control::types::CaptureOptions::default())?)
 }
 
-/// Starts switchd on the switch's core; all of it is in `directory`, and nothing stays in `/run`.
+/// Starts switchd on these cores; all of it is in `directory`, and nothing stays in `/run`.
 pub(super) fn start_switchd(
     namespace: &Namespace,
     directory: &Path,
     program: &Path,
     configuration: &str,
+    cores: &str,
 ) -> Result<Process> {
     let file = directory.join("switchd.toml");
     std::fs::write(&file, configuration)?;
     let (here, program, file) = (directory.display(), program.display(), file.display());
-    spawn(namespace, &format!("env RUNTIME_DIRECTORY={here} {program} --config {file}"))
+    spawn(namespace, cores, &format!("env RUNTIME_DIRECTORY={here} {program} --config {file}"))
 }
 
-/// Starts a program on the switch's core, which says when it forwards.
-fn spawn(namespace: &Namespace, line: &str) -> Result<Process> {
-    let mut process = namespace.spawn(&format!("taskset -c {SWITCH_CORE} {line}"))?;
+/// Starts a program on these cores, which says when it forwards.
+fn spawn(namespace: &Namespace, cores: &str, line: &str) -> Result<Process> {
+    let mut process = namespace.spawn(&format!("taskset -c {cores} {line}"))?;
     process.wait_for_line(0, Duration::from_secs(20), |line| line.contains("forwarding"))?;
     Ok(process)
 }
@@ -232,7 +233,7 @@ impl Made<'_> {
                 let kind = if raw { "--raw " } else { "" };
                 let xtask = self.programs.xtask.display();
                 let line = format!("{xtask} bare-loop {kind}{}", self.ports.join(" "));
-                Ok(vec![spawn(self.switch, &line)?])
+                Ok(vec![spawn(self.switch, &SWITCH_CORE.to_string(), &line)?])
             }
             Subject::OpenVSwitch => openvswitch::start(
                 self.switch,
@@ -248,12 +249,18 @@ impl Made<'_> {
             }
             Subject::Switchd
             | Subject::Filtering
+            | Subject::Workers
             | Subject::Captured
             | Subject::Mirrored
             | Subject::Before => {
                 let program = self.programs.switchd(self.subject);
                 let text = self.configuration(if raw { "raw" } else { "tap" });
-                Ok(vec![start_switchd(self.switch, self.directory, program, &text)?])
+                let cores = if self.subject == Subject::Workers {
+                    format!("{SENDER_CORE},{SWITCH_CORE}")
+                } else {
+                    SWITCH_CORE.to_string()
+                };
+                Ok(vec![start_switchd(self.switch, self.directory, program, &text, &cores)?])
             }
         }
     }
@@ -262,6 +269,9 @@ impl Made<'_> {
         let mut text = format!("[bridge]\nname = \"{}\"\n", self.switch.name());
         if self.subject == Subject::Filtering {
             text.push_str("vlan_filtering = true\n");
+        }
+        if self.subject == Subject::Workers {
+            text.push_str("workers = 2\n");
         }
         if let Some(addresses) = self.wish.addresses {
             let _ = writeln!(text, "fdb_max = {addresses}");

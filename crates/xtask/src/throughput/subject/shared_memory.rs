@@ -62,5 +62,5 @@ fn switchd(namespace: &Namespace, here: &Path, sockets: [&Path; 2], program: &Pa
         format!("[ports.p{number}]\ntype = \"vhost-user\"\nsocket = \"{}\"\n", sockets[number].display())
     };
     let text = format!("[bridge]\nname = \"{}\"\n{}{}", namespace.name(), port(0), port(1));
-    start_switchd(namespace, here, program, &text)
+    start_switchd(namespace, here, program, &text, &SWITCH_CORE.to_string())
 }
