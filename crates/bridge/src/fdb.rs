@@ -16,6 +16,7 @@ mod unsaved;
 mod watch;
 
 use std::hash::BuildHasher;
+use std::hint::black_box;
 
 use frame::MacAddr;
 use hashbrown::DefaultHashBuilder;
@@ -100,6 +101,13 @@ impl Key {
     pub(crate) fn new(fid: u16, address: u64) -> Self {
         Self(u64::from(fid) << 48 | address)
     }
+}
+
+/// A key that is wanted soon.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    hash: u64,
+    key: u64,
 }
 
 /// What a frame taught of its source.
@@ -256,6 +264,21 @@ impl Fdb {
     #[inline(always)]
     pub(crate) fn lookup(&self, Key(key): Key) -> Option<Found> {
         self.find(key).map(Slot::found)
+    }
+
+    /// Brings into the cache where it stands in which place the entry of a key is, if there is one; and says which key
+    /// that was, for [`Fdb::fetch`]. Of many keys the processor waits for all at once so, and not for each twice.
+    #[inline(always)]
+    pub(crate) fn want(&self, Key(key): Key) -> Wanted {
+        let hash = self.hash(key);
+        black_box(self.table.find(hash, |_| false).is_some());
+        Wanted { hash, key }
+    }
+
+    /// Brings the entry itself into the cache.
+    #[inline(always)]
+    pub(crate) fn fetch(&self, Wanted { hash, key }: Wanted) {
+        black_box(self.table.find(hash, |slot| slot.key == key).is_some());
     }
 
     /// The same, with the kind of the entry.

@@ -14,13 +14,11 @@ mod decide;
 mod emit;
 mod learn;
 
-use std::hint::black_box;
-
 use frame::{Frame, FrameFault};
 
 use crate::bridge::Bridge;
 use crate::deliveries::Deliveries;
-use crate::fdb::{Found, Lesson};
+use crate::fdb::{Found, Lesson, Wanted};
 use crate::moment::Moment;
 use crate::port::PortId;
 use crate::reason::DropReason;
@@ -32,6 +30,8 @@ pub(crate) use emit::judged_len;
 
 /// From how many entries on [`Bridge::look_ahead`] looks: at 10,000 no gain could be measured.
 const OUT_OF_CACHE: usize = 16_384;
+/// Frames that it looks ahead for at once.
+const AHEAD: usize = 64;
 /// The bits of an address.
 const ADDRESS: u64 = (1 << 48) - 1;
 /// The group bit: the lowest of the first byte.
@@ -162,12 +162,16 @@ impl Bridge {
         if self.fdb.len() < OUT_OF_CACHE {
             return;
         }
-        for frame in frames.flatten() {
+        let mut places = [Wanted::default(); 2 * AHEAD];
+        let mut wanted = 0;
+        for (frame, places) in frames.flatten().zip(places.chunks_exact_mut(2)) {
             let (destination, source) = addresses(&frame);
             let vlan = self.vlans.classify_if_on(ingress, &frame);
-            black_box(self.fdb.lookup(vlan.key(destination)));
-            black_box(self.fdb.lookup(vlan.key(source)));
+            places[0] = self.fdb.want(vlan.key(destination));
+            places[1] = self.fdb.want(vlan.key(source));
+            wanted += 2;
         }
+        places[..wanted].iter().for_each(|place| self.fdb.fetch(*place));
     }
 
     #[inline(always)]
