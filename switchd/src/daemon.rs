@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use crossbeam_channel::bounded;
+use ports::device;
 use tracing::{error, info};
 
 use crate::assembly::assemble;
@@ -238,8 +239,8 @@ fn attach_all(control: &mut Control, opened: Vec<Option<Opened>>) {
         let port = &control.attachments[index];
         match opened {
             Some(opened) => control.attach(index, opened),
-            // Of one that was refused is known why.
-            None if port.complaint.is_some() => {}
+            // Of one that was refused is known why, and of one that is there.
+            None if port.complaint.is_some() || device::find(&port.config.device).is_ok() => {}
             None => {
                 let config = &port.config;
                 info!(port = config.name, "waiting for {}: there is no such interface yet", config.device);

@@ -12,7 +12,7 @@ use ports::bypass::bypassed_rules;
 use ports::device::{self, Device, DeviceError};
 use ports::exclusive::Exclusive;
 use ports::features::Setting;
-use ports::raw::{self, RawOptions, RawPort};
+use ports::raw::{self, OpenError, RawOptions, RawPort};
 use ports::restore::Restore;
 use ports::tap::{self, TapOptions, TapPort};
 use ports::tap_state::TapState;
@@ -87,7 +87,7 @@ impl Opener {
         Self { restore, exclusive, short_header, store, heirlooms, wake, workers }
     }
 
-    /// Opens the device of a port; `None` if there is no such interface yet.
+    /// Opens the device of a port; `None` if there is no such interface yet, or it can't be used before it is up.
     ///
     /// # Errors
     /// Why the device can't be a port, and what to do.
@@ -276,7 +276,14 @@ impl Opener {
     fn open_raw(&mut self, port: &PortConfig, options: &RawConfig) -> anyhow::Result<Option<Opened>> {
         let Some(device) = present(&port.device)? else { return Ok(None) };
         device.usable()?;
-        let (raw, resumed) = self.socket(port, options)?;
+        let (raw, resumed) = match self.socket(port, options) {
+            // Before Linux 6.13 the sockets of an interface that is down can't share its frames.
+            Err(error) if self.workers > 1 && !device.up => {
+                info!(port = port.name, "{error}: waiting until {} is up", port.device);
+                return Ok(None);
+            }
+            other => other?,
+        };
         let exclusive = self.keep_host_off(port, options, &device)?;
         self.tune(port, &device);
         for rule in bypassed_rules(&device) {
@@ -332,7 +339,7 @@ impl Opener {
     }
 
     /// The packet sockets of an earlier process, else new ones; whether they are those.
-    fn socket(&mut self, port: &PortConfig, options: &RawConfig) -> anyhow::Result<(RawPort, bool)> {
+    fn socket(&mut self, port: &PortConfig, options: &RawConfig) -> Result<(RawPort, bool), OpenError> {
         let options = RawOptions {
             device: port.device.clone(),
             offload: options.offload,

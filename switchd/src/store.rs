@@ -184,7 +184,8 @@ impl Store {
         }
     }
 
-    fn forget(self, name: &str) {
+    /// Takes out what there is of a name; it is closed there soon.
+    pub(crate) fn forget(self, name: &str) {
         if self.used {
             // Fails only where the service manager can't be told anything, which was said when it was to keep it.
             let _ = sd_notify::notify(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]);

@@ -290,6 +290,16 @@ fn ports_come_and_go_with_all_their_queues() {
         assert!(tcp_transfer(picture.host(1), picture.host(2), &address(2), 500_000).unwrap().intact);
     }
     wait_until(SOON, "nothing is left open", || descriptors(&switchd) == before).unwrap();
+    // An interface may be down when its port is made.
+    client.delete_port("p2").unwrap();
+    picture.switch.ip("link set p2 down").unwrap();
+    client.add_port("p2", &BTreeMap::from([("type".to_owned(), "raw".into())])).unwrap();
+    picture.switch.ip("link set p2 up").unwrap();
+    wait_until(SOON, "the port works", || {
+        ping(picture.host(1), &address(2), 1).is_ok_and(|ping| ping.received == 1)
+    })
+    .unwrap();
+    wait_until(SOON, "nothing is left open", || descriptors(&switchd) == before).unwrap();
     // Ports are added, of every kind; a TAP that has one queue only works as well.
     picture.switch.ip("tuntap add single mode tap").unwrap();
     picture.switch.ip("tuntap add several mode tap multi_queue").unwrap();

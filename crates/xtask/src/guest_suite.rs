@@ -14,7 +14,7 @@ use crate::run::{cargo, run as run_command};
 
 /// Tests that need no guest, service manager or second program themselves. Not `segments`, which compares what we cut
 /// with what the kernel cuts, UDP among it, without a switch: that kernel cuts no UDP.
-const TESTS: [&str; 15] = [
+const TESTS: [&str; 16] = [
     "frames",
     "malformed",
     "links",
@@ -30,6 +30,7 @@ const TESTS: [&str; 15] = [
     "tunnels",
     "tcp",
     "vlans",
+    "workers",
 ];
 
 /// An emulated processor is some twenty times slower.

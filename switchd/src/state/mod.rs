@@ -299,12 +299,15 @@ impl Memory {
         if !self.store.used {
             return Ok((0..workers).map(|_| Batch::new()).collect());
         }
+        // What workers had in hand that are no more is not for those that may come one day.
+        (workers..self.in_hand.len()).for_each(|worker| self.store.forget(&name_of_in_hand(worker)));
+        self.in_hand.truncate(workers);
         for worker in self.in_hand.len()..workers {
             let new = InHand::new()?;
             self.store.keep(&name_of_in_hand(worker), new.as_fd());
             self.in_hand.push(new);
         }
-        self.in_hand.iter().take(workers).map(Batch::in_hand).collect()
+        self.in_hand.iter().map(Batch::in_hand).collect()
     }
 
     /// Processes that took up where another had ended, this one included.
