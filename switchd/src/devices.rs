@@ -17,6 +17,8 @@ impl Control {
         let attachment = &mut self.attachments[index];
         match attachment.react(event) {
             Reaction::Nothing => {}
+            // The last words of a device that is gone by now: opening it would make another one.
+            Reaction::Open if device::find(&attachment.config.device).is_err() => {}
             Reaction::Open => self.open_late(index),
             Reaction::Lose(why) => self.lose(index, &why),
             Reaction::Changed => self.look_again(index),

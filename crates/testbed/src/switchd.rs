@@ -31,7 +31,7 @@ pub struct Switchd {
 }
 
 /// The configuration, with as many workers as the environment asks for.
-fn with_workers(config: &str) -> String {
+pub(crate) fn with_workers(config: &str) -> String {
     let workers = std::env::var(WORKERS).ok().filter(|_| !config.contains("workers ="));
     let Some(workers) = workers else { return config.to_owned() };
     let line = format!("[bridge]\nworkers = {workers}\n");
