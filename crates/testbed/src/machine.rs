@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use crate::switchd::with_workers;
 use crate::target::target_directory;
 use crate::{Namespace, Process, Signal, command, wait_until};
 
@@ -139,6 +140,7 @@ impl Machine {
     pub fn write(&self, inside: &str, text: &str) -> Result<()> {
         let path = self.path(inside);
         fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        let text = if inside.ends_with("switchd.toml") { with_workers(text) } else { text.to_owned() };
         fs::write(&path, text).with_context(|| path.display().to_string())
     }
 

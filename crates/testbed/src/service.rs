@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use control::types::FdbFilter;
 
 use crate::link::{self, End, veth};
-use crate::switchd::{FORBIDDEN, with_workers};
+use crate::switchd::FORBIDDEN;
 use crate::{Machine, Namespace, ping, wait_until};
 
 /// Ample time for what takes milliseconds on a machine that is not busy.
@@ -68,7 +68,7 @@ impl Service {
     /// As [`Service::installed`], or it does not start; the message shows its journal.
     pub fn start(label: &str, switchd: &Path, config: &str) -> Result<Self> {
         let service = Self::installed(label, switchd)?;
-        service.machine.write("/etc/switchd/switchd.toml", &with_workers(config))?;
+        service.machine.write("/etc/switchd/switchd.toml", config)?;
         service.systemctl("start switchd")?;
         service.wire_tap()?;
         service.pings()?;
