@@ -26,7 +26,7 @@ mod inside {
     use conformance::suite::{FRAMES, Suite, fresh_seed};
     use conformance::wrong;
 
-    /// What at least is compared with each seed.
+    /// What at least is compared; `cargo xtask conformance --vlan` compares as much as one likes.
     const AT_LEAST: usize = 1_000;
 
     fn compare(suite: &mut Suite, seed: u64) {
@@ -50,7 +50,6 @@ mod inside {
     #[ignore = "runs in the guest"]
     fn switchd_does_what_linux_does() {
         let mut suite = Suite::new(Tags::Vlans).unwrap();
-        compare(&mut suite, 1);
         compare(&mut suite, fresh_seed().unwrap());
         let missing = wrong::VLANS[0];
         let found = suite.finds_in_linux(missing, 1, AT_LEAST).unwrap();
