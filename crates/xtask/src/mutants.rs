@@ -13,7 +13,7 @@ use crate::run::{cargo, root, run as run_command};
 use crate::setup;
 
 /// Tests that look for mutants: fast ones, of all rules.
-const TESTS: [&str; 10] = [
+const TESTS: [&str; 12] = [
     "pure",
     "rules",
     "learning",
@@ -24,6 +24,8 @@ const TESTS: [&str; 10] = [
     "vlans",
     "vlan_model",
     "private_vlans",
+    "replicas",
+    "order",
 ];
 
 /// What to mutate.
