@@ -345,6 +345,7 @@ impl Worker {
     fn tick(&mut self, now: Moment) {
         if now >= self.next_tick {
             self.bridge.tick(now);
+            self.wake_others();
             self.next_tick = now + TICK;
         }
         if self.changed && now >= self.next_look {
