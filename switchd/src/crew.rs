@@ -25,8 +25,8 @@ const COMMANDS_OF_A_PORT: usize = 2;
 pub(crate) const WAKER: Token = Token(usize::MAX);
 
 /// Where a worker waits.
-pub(crate) struct Seat {
-    pub(crate) poll: Poll,
+struct Seat {
+    poll: Poll,
     waker: Arc<Waker>,
     commands: Receiver<Command>,
 }

@@ -116,7 +116,7 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
         memory,
         saving: false,
         leaves: store.used,
-        forwarding: Forwarding::new(count, events, wake_control),
+        forwarding: Forwarding::new(events, wake_control),
         giving: None,
         recipient: None,
         given: false,
@@ -124,7 +124,7 @@ pub(crate) fn run(start: Start) -> anyhow::Result<()> {
     };
     // The first frame finds all ports there.
     attach_all(&mut control, opened);
-    control.forwarding.prepare()?;
+    control.forwarding.prepare(count)?;
     // The thread that forwards is there already, and so is not filtered.
     sandbox::enter_calls()?;
     if let Some(taking) = &taking {

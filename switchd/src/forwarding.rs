@@ -19,7 +19,6 @@ type Thread = JoinHandle<io::Result<(Worker, Report)>>;
 
 /// The threads, while they run.
 pub(crate) struct Forwarding {
-    workers: usize,
     threads: Vec<Thread>,
     /// Where threads that have not begun wait for their workers.
     hands: Vec<Sender<Worker>>,
@@ -28,18 +27,17 @@ pub(crate) struct Forwarding {
 }
 
 impl Forwarding {
-    /// Threads for so many workers that are not there yet; the end of one, where nobody has stopped it, will be told as
-    /// an event.
-    pub(crate) fn new(workers: usize, events: Sender<Event>, wake_control: Arc<Waker>) -> Self {
-        Self { workers, threads: Vec::new(), hands: Vec::new(), events, wake_control }
+    /// Threads that are not there yet; the end of one, where nobody has stopped it, will be told as an event.
+    pub(crate) fn new(events: Sender<Event>, wake_control: Arc<Waker>) -> Self {
+        Self { threads: Vec::new(), hands: Vec::new(), events, wake_control }
     }
 
-    /// Makes the threads, so that each has nothing more to do before it forwards than to be given its worker.
+    /// Makes the threads for so many workers, so that each has nothing more to do before it forwards than to be given its worker.
     ///
     /// # Errors
     /// As `clone(2)`.
-    pub(crate) fn prepare(&mut self) -> anyhow::Result<()> {
-        (0..self.workers).try_for_each(|number| self.prepare_one(number))
+    pub(crate) fn prepare(&mut self, workers: usize) -> anyhow::Result<()> {
+        (0..workers).try_for_each(|number| self.prepare_one(number))
     }
 
     fn prepare_one(&mut self, number: usize) -> anyhow::Result<()> {
@@ -67,7 +65,7 @@ impl Forwarding {
     /// As `clone(2)`, or a thread was refused what it needs.
     pub(crate) fn start(&mut self, workers: Vec<Worker>) -> anyhow::Result<()> {
         if self.hands.is_empty() {
-            self.prepare()?;
+            self.prepare(workers.len())?;
         }
         for (hand, worker) in self.hands.drain(..).zip(workers) {
             ensure!(hand.send(worker).is_ok(), "a forwarding thread has ended before it began");

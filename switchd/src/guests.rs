@@ -9,14 +9,13 @@ use anyhow::Context;
 use config::{Config, PortConfig, PortKind, SocketMode, VhostUserConfig};
 use frame::MacAddr;
 use mio::Waker;
-use ports::TxQueue;
 use tracing::{info, warn};
 use vhost_user::{Handle, Keepsake, Options, Status, VhostPort};
 
 use crate::attachment::Held;
 use crate::control::Control;
 use crate::forwarding::give_up_rights;
-use crate::open::Opened;
+use crate::open::{Opened, for_each_worker};
 use crate::steering;
 
 /// The hold on a port, and what of it was told.
@@ -96,8 +95,7 @@ pub(crate) fn open(
         guest: Some(Arc::new(Guest { handle, told: Mutex::new(status) })),
         moved: false,
     };
-    let queue = || Box::new(tx.clone()) as Box<dyn TxQueue>;
-    Ok(Opened { rx: vec![Box::new(rx)], tx: (0..workers).map(|_| queue()).collect(), held, resumed })
+    Ok(Opened { rx: vec![Box::new(rx)], tx: for_each_worker(&tx, workers), held, resumed })
 }
 
 /// Where sockets of ports are made.

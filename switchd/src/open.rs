@@ -475,8 +475,12 @@ fn opened_tap(tap: TapPort, device: Option<Device>, resumed: bool, workers: usiz
         (held.ifindex, held.name, held.mac, held.mtu) = (device.ifindex, device.name, device.mac, device.mtu);
     }
     let rx = tap.rx.into_iter().map(|rx| Box::new(rx) as Box<dyn RxQueue>).collect();
-    let tx = (0..workers).map(|_| Box::new(tap.tx.clone()) as Box<dyn TxQueue>).collect();
-    Opened { rx, tx, held, resumed }
+    Opened { rx, tx: for_each_worker(&tap.tx, workers), held, resumed }
+}
+
+/// A send half for each worker, all of them through the same descriptor or rings.
+pub(crate) fn for_each_worker<Q: TxQueue + Clone + 'static>(tx: &Q, workers: usize) -> Vec<Box<dyn TxQueue>> {
+    (0..workers).map(|_| Box::new(tx.clone()) as Box<dyn TxQueue>).collect()
 }
 
 /// The interface of that name, if there is one.

@@ -42,6 +42,14 @@ pub struct Tally {
     pub missed: u64,
 }
 
+impl Tally {
+    /// Adds what was seen by somebody else.
+    pub fn join(&mut self, other: Self) {
+        self.received += other.received;
+        self.missed += other.missed;
+    }
+}
+
 /// The block that begins a capture; `program` is who writes it.
 #[must_use]
 pub fn section(program: &str) -> Vec<u8> {

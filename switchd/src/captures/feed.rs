@@ -10,7 +10,7 @@ use rtrb::Consumer;
 use super::running::Desk;
 use crate::clock::Clock;
 use crate::command::Command;
-use crate::to_workers::ToWorkers;
+use crate::to_workers::{ToWorkers, joined_lists};
 
 /// What the client is sent: the descriptions of the ports, then what the rings have, then what was seen.
 pub(crate) struct CaptureFeed {
@@ -103,28 +103,18 @@ impl Feed for CaptureFeed {
             return;
         }
         // Without an answer the capture ends without its numbers.
-        let tallies =
-            self.workers.hear(|reply| Command::EndCapture(self.id, Some(reply))).unwrap_or_default();
+        let tallies = self.workers.hear(|reply| Command::EndCapture(self.id, Some(reply)));
+        let tallies = tallies.and_then(|tallies| joined_lists(tallies, pcapng::Tally::join));
         let now = Clock.date();
-        let blocks = (0..).zip(sum(tallies)).map(|(number, tally)| pcapng::statistics(number, now, tally));
+        let blocks = (0..)
+            .zip(tallies.unwrap_or_default())
+            .map(|(number, tally)| pcapng::statistics(number, now, tally));
         self.after.extend(blocks.flatten());
     }
 
     fn is_over(&mut self) -> bool {
         self.stopped && self.before.is_empty() && self.rings.are_empty() && self.after.is_empty()
     }
-}
-
-/// What all workers have seen, by number of the interface.
-fn sum(tallies: Vec<Vec<pcapng::Tally>>) -> Vec<pcapng::Tally> {
-    let all = tallies.into_iter().reduce(|mut all, more| {
-        for (sum, tally) in all.iter_mut().zip(more) {
-            sum.received += tally.received;
-            sum.missed += tally.missed;
-        }
-        all
-    });
-    all.unwrap_or_default()
 }
 
 impl Drop for CaptureFeed {

@@ -2,12 +2,11 @@
 //! nothing until it is one of them (`SO_ATTACH_FILTER` of `socket(7)`).
 
 use std::io;
-use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
-use libc::{c_int, c_void, sock_filter, sock_fprog, socklen_t};
+use libc::{c_int, sock_filter, sock_fprog};
 
-use super::packet::set_option;
+use super::packet::{option_words, set_option, set_value};
 
 /// A frame goes to the socket that its flow's symmetric hash names; none goes to another one as that is full, for then
 /// a flow's frames would lie in two. What leaves by the interface goes to none: the group does not go by
@@ -41,21 +40,7 @@ fn set(fd: BorrowedFd<'_>, group: u16, kind: u32) -> io::Result<()> {
 /// # Errors
 /// As `getsockopt(2)`.
 pub fn group_of(fd: BorrowedFd<'_>) -> io::Result<Option<u16>> {
-    let mut both = 0_u32;
-    let mut len = mem::size_of::<u32>() as socklen_t;
-    // SAFETY: the pointer and the length describe `both`, which outlives the call.
-    let result = unsafe {
-        libc::getsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_FANOUT,
-            (&raw mut both).cast::<c_void>(),
-            &raw mut len,
-        )
-    };
-    if result == -1 {
-        return Err(io::Error::last_os_error());
-    }
+    let [both] = option_words(fd, libc::PACKET_FANOUT)?;
     // A group may have number 0, and then still has its flags.
     Ok((both != 0).then_some(both as u16))
 }
@@ -67,17 +52,7 @@ pub fn group_of(fd: BorrowedFd<'_>) -> io::Result<Option<u16>> {
 pub fn deafen(fd: BorrowedFd<'_>) -> io::Result<()> {
     let mut nothing = sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
     let program = sock_fprog { len: 1, filter: &raw mut nothing };
-    // SAFETY: the pointer and the length describe `program`, whose one instruction is `nothing`; the kernel copies it.
-    let result = unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_FILTER,
-            (&raw const program).cast::<c_void>(),
-            mem::size_of::<sock_fprog>() as socklen_t,
-        )
-    };
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    set_value(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
 /// Takes back [`deafen`].

@@ -109,17 +109,46 @@ impl Receiver {
 /// # Errors
 /// As `setsockopt(2)`.
 pub fn set_option(fd: BorrowedFd<'_>, level: c_int, option: c_int, value: c_int) -> io::Result<()> {
-    // SAFETY: the pointer and the length describe `value`, which outlives the call.
+    set_value(fd, level, option, &value)
+}
+
+/// Sets an option of another type.
+///
+/// # Errors
+/// As `setsockopt(2)`; `EFAULT` where the value has an address that is none.
+pub(super) fn set_value<T>(fd: BorrowedFd<'_>, level: c_int, option: c_int, value: &T) -> io::Result<()> {
+    // SAFETY: the pointer and the length describe `value`, which outlives the call. The kernel only reads it, and what
+    // it points to.
     let result = unsafe {
         libc::setsockopt(
             fd.as_raw_fd(),
             level,
             option,
-            (&raw const value).cast::<c_void>(),
-            mem::size_of::<c_int>() as socklen_t,
+            (&raw const *value).cast::<c_void>(),
+            mem::size_of::<T>() as socklen_t,
         )
     };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// What an option of packet sockets says, in so many words.
+///
+/// # Errors
+/// As `getsockopt(2)`.
+pub(super) fn option_words<const N: usize>(fd: BorrowedFd<'_>, option: c_int) -> io::Result<[u32; N]> {
+    let mut words = [0; N];
+    let mut len = mem::size_of_val(&words) as socklen_t;
+    // SAFETY: the pointer and the length describe `words`, which outlives the call; every value is a word.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_PACKET,
+            option,
+            (&raw mut words).cast::<c_void>(),
+            &raw mut len,
+        )
+    };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(words) }
 }
 
 /// The tag in the PACKET_AUXDATA message of what was received.
@@ -158,26 +187,9 @@ fn tag_of(message: &libc::msghdr) -> Option<Tag> {
 /// # Errors
 /// As `getsockopt(2)`.
 pub fn take_drops(fd: BorrowedFd<'_>) -> io::Result<u32> {
-    #[repr(C)]
-    #[derive(Default)]
-    struct Statistics {
-        packets: u32,
-        drops: u32,
-    }
-    let mut statistics = Statistics::default();
-    let mut len = mem::size_of::<Statistics>() as socklen_t;
-    // SAFETY: the pointer and the length describe `statistics` (struct tpacket_stats), which outlives
-    // the call.
-    let result = unsafe {
-        libc::getsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_STATISTICS,
-            (&raw mut statistics).cast::<c_void>(),
-            &raw mut len,
-        )
-    };
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(statistics.drops) }
+    // struct tpacket_stats.
+    let [_packets, drops] = option_words(fd, libc::PACKET_STATISTICS)?;
+    Ok(drops)
 }
 
 /// The ifindex that a packet socket is bound to; `None` once that interface was deleted.
